@@ -1,0 +1,59 @@
+/** Plain, serialisable data in and out, so that a directory can live in another process. */
+
+/** What a caller has shown. Secrets in here never reach a log, an error or a URL. */
+export type Credential =
+  | { readonly kind: 'password'; readonly name: string; readonly password: string }
+  | { readonly kind: 'api-key'; readonly id: string; readonly secret: string }
+  | { readonly kind: 'bearer'; readonly token: string }
+
+/** A known caller. */
+export interface Identity {
+  /** As shown in logs and lock owners. */
+  readonly name: string
+  /** Which source vouches for it: `catalog`, `htpasswd`, …, `anonymous`. Names of different sources are different principals. */
+  readonly source: string
+  /** Grant texts, `rw:/acme/**`. */
+  readonly grants: readonly string[]
+  /** The Unix user it acts as under privilege separation. */
+  readonly unixUser?: string
+}
+
+/** The stable id of a caller: who owns a lock, who is throttled or limited. */
+export function principalOf(identity: Identity): string {
+  return `${identity.source}:${identity.name}`
+}
+
+/** What a directory says of a credential. `refused` ends the search, `unknown` lets the next source try. */
+export type Verdict =
+  | {
+      readonly kind: 'identity'
+      readonly identity: Identity
+      /** Opaque state of the account; while `Directory.current` agrees, a cached success stays good. */
+      readonly stamp?: string
+    }
+  | { readonly kind: 'unknown' }
+  | {
+      readonly kind: 'refused'
+      /** For the audit log only: `wrong-password`, `disabled`, … */
+      readonly why: string
+    }
+
+/** What else may matter to a decision. */
+export interface RequestFacts {
+  readonly address?: string
+  readonly method: string
+  readonly target: string
+}
+
+/** A source of identities. `check` throws `unavailable` where the source is down, which is no verdict. */
+export interface Directory {
+  /** As in the configuration: `catalog`, `htpasswd`, … */
+  readonly name: string
+  readonly accepts: ReadonlySet<Credential['kind']>
+  check(credential: Credential, facts: RequestFacts): Promise<Verdict>
+  /**
+   * Whether a verdict given earlier with this stamp still holds, cheaply: this is what makes revocation immediate for
+   * accounts that Postern manages. Absent: cached verdicts live until their time is over.
+   */
+  current?(identity: Identity, stamp: string): Promise<boolean>
+}

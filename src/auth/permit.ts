@@ -1,0 +1,13 @@
+import type { StorePath } from '../core/path.js'
+import type { Action } from '../store/store.js'
+
+/** What one caller may do: the union of its grants, default deny. */
+export interface Permit {
+  allows(action: Action, path: StorePath): boolean
+  /** The action is allowed on the path and on everything that is or could be below it. */
+  allowsAllBelow(action: Action, path: StorePath): boolean
+  /** Something at or below the path might be allowed: collections on the way to a granted path may be listed. */
+  mayAllowBelow(path: StorePath): boolean
+  /** The grant that allows it, for `postern check --as`. */
+  explain(action: Action, path: StorePath): { readonly grant: string; readonly source: string } | undefined
+}

@@ -1,0 +1,241 @@
+import type { FileRange } from '../core/http.js'
+import type { StorePath } from '../core/path.js'
+
+/** What a grant can allow. */
+export type Action = 'read' | 'list' | 'create' | 'replace' | 'delete'
+
+/**
+ * Bytes and names of one tree. Knows no HTTP, user, lock or XML. Deals with one file or one directory at a time; trees
+ * are `store/tree.ts`. Every method throws only `Failure`: `unavailable` where the medium cannot be reached, `denied`
+ * where the medium itself refuses, `no-space` where it is full or a quota is used up, and what is said beside each.
+ * Names that a store keeps for itself, symbolic links, devices, sockets and fifos are absent: not listed, `stat` gives
+ * undefined, `open` throws `not-found`; writing to such a name is `denied`.
+ */
+export interface Store {
+  /** The entry, or undefined where there is none. */
+  stat(path: StorePath, signal?: AbortSignal): Promise<Entry | undefined>
+
+  /**
+   * The members of a directory in batches; throws `not-found` or `not-directory`. A member that cannot be looked at is
+   * left out. `order: 'key'` is S3 order: UTF-8 bytes of the whole path, a directory counting as its name + '/';
+   * `'any'` (the default) as the medium gives them. With `depth: 'infinity'` all descendants come, a directory before
+   * its members. `after` skips up to and including that path (in key order only). Memory stays flat with `'any'`.
+   */
+  list(directory: StorePath, options?: ListOptions): AsyncIterable<readonly Entry[]>
+
+  /**
+   * Opens a file to read: entry and bytes come from the same open file. Throws `not-found`, `is-directory`;
+   * `precondition` when `ifMatch` or `ifNoneMatch` fail. The caller must close what it gets.
+   */
+  open(path: StorePath, options?: OpenOptions): Promise<Content>
+
+  /**
+   * Puts a file in place, all or nothing: if `body` throws, the signal aborts, a condition or `beforeCommit` fails, the
+   * old content stays and nothing is left behind. When it resolves the file is as durable as the store was told to be.
+   * Throws `no-parent` (unless `parents`), `not-directory` for a parent that is a file, `is-directory`, `precondition`,
+   * `incomplete` where `length` is not what came.
+   */
+  write(path: StorePath, body: Body, options?: WriteOptions): Promise<Written>
+
+  /** Changes what is known of an entry, not its bytes. Throws `not-found`. */
+  change(path: StorePath, change: EntryChange): Promise<Entry>
+
+  /** Makes one directory. Throws `exists` (whatever is there), `no-parent`, `not-directory`. */
+  makeDirectory(path: StorePath, signal?: AbortSignal): Promise<Entry>
+
+  /** Removes a file or an empty directory. Throws `not-found`, `not-empty`; `precondition` where `ifMatch` fails. */
+  remove(path: StorePath, options?: RemoveOptions): Promise<void>
+
+  /**
+   * Copies one file with its attributes, or makes the directory alone (without members). Throws `not-found`, `no-parent`,
+   * `exists` where `overwrite` is false, `is-directory`/`not-directory` where the kinds at both ends differ. A directory
+   * onto a directory is `exists`.
+   */
+  copy(from: StorePath, to: StorePath, options: Transfer): Promise<Written>
+
+  /**
+   * Moves one file, in one step where the medium can. The etag stays. Throws like `copy`. Directories only through
+   * `moveTree`.
+   */
+  move(from: StorePath, to: StorePath, options: Transfer): Promise<Written>
+
+  /** What the medium itself would allow: access(2) under privilege separation, true elsewhere. */
+  permits(action: Action, path: StorePath): Promise<boolean>
+
+  close(): Promise<void>
+
+  // Abilities that not every medium has: the method is then absent.
+
+  /** Makes all that was copied with `settle: 'later'` durable, at once. */
+  settle?(): Promise<void>
+
+  /**
+   * Removes a whole tree in what looks like one step. Only for callers who may delete all below and know of no lock
+   * there. Throws `not-found`, `denied` (nothing is gone then).
+   */
+  removeTree?(path: StorePath, signal?: AbortSignal): Promise<void>
+
+  /** Moves a whole tree in one step. The target must not exist (`exists`). Throws `not-found`, `no-parent`, `elsewhere` where it is on another medium. */
+  moveTree?(from: StorePath, to: StorePath): Promise<Written>
+
+  /** Multipart uploads whose parts are already where the file will be. */
+  readonly uploads?: Uploads
+
+  /** Puts a file in place out of pieces of stored files and new bytes, in order: PATCH, append, multipart. All or nothing, like `write`. */
+  assemble?(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written>
+
+  /** Bytes used below and still available at a directory, as far as known. */
+  space?(path: StorePath): Promise<Space>
+
+  /** A URL at which the medium itself takes or gives the bytes. */
+  presign?(request: PresignRequest): Promise<URL>
+}
+
+export type Body = AsyncIterable<Uint8Array>
+
+export interface Entry {
+  readonly path: StorePath
+  readonly kind: 'file' | 'directory'
+  /** Bytes; 0 for a directory. */
+  readonly size: number
+  /** Milliseconds since the epoch. */
+  readonly modified: number
+  /** Milliseconds since the epoch, where the medium knows. */
+  readonly created?: number
+  /** Strong, without quotes; changes whenever the bytes do. Of printable ASCII without `"`, `\` and spaces. */
+  readonly etag: string
+  /** Files: someone may execute it. */
+  readonly executable?: boolean
+  /** Only those known without reading the bytes. */
+  readonly digests?: Digests
+  readonly attributes?: Attributes
+}
+
+/** What travels with a file beside its bytes. Names are lower case: `content-type`, `cache-control`, `x-amz-meta-…`, tags. At most 32 KiB. */
+export type Attributes = Readonly<Record<string, string>>
+
+export type DigestName = 'md5' | 'sha1' | 'sha256' | 'sha512' | 'crc32' | 'crc32c' | 'crc64nvme'
+
+/** Raw digests by name; CRCs big-endian. */
+export type Digests = Readonly<Partial<Record<DigestName, Uint8Array>>>
+
+export interface ListOptions {
+  readonly order?: 'key' | 'any'
+  readonly depth?: 1 | 'infinity'
+  /** Only paths that begin with this text. */
+  readonly prefix?: string
+  readonly after?: string
+  readonly signal?: AbortSignal
+}
+
+export interface OpenOptions {
+  readonly ifMatch?: readonly string[]
+  readonly ifNoneMatch?: readonly string[]
+  readonly signal?: AbortSignal
+}
+
+/** Byte positions `[start, end)`. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+export interface Content {
+  readonly entry: Entry
+  /** All of it, or a part that lies within it. A `FileRange` takes over the open file: `close` of this content is then a no-op. Call once. */
+  bytes(range?: ByteRange): FileRange | AsyncIterable<Uint8Array>
+  close(): Promise<void>
+}
+
+/** Conditions on the present state of the target, judged in the same step as the commit. ETags without quotes. */
+export interface Conditions {
+  readonly ifMatch?: '*' | readonly string[]
+  readonly ifNoneMatch?: '*' | readonly string[]
+  /** Milliseconds, compared by whole seconds. */
+  readonly ifUnmodifiedSince?: number
+}
+
+export interface WriteOptions extends Conditions {
+  /** Bytes to come, where known: checked, and refused early with `no-space` where it cannot fit. */
+  readonly length?: number
+  /** Milliseconds since the epoch; now by default. */
+  readonly modified?: number
+  /** Make missing parents. */
+  readonly parents?: boolean
+  readonly executable?: boolean
+  /** Replace all attributes; none by default. Committed with the bytes. */
+  readonly attributes?: Attributes
+  /** Computed while streaming: only these. */
+  readonly digests?: readonly DigestName[]
+  /** The last word before the new content takes the name: body hash, trailers, locks again, quota. If it throws, nothing happened. */
+  readonly beforeCommit?: (staged: Staged) => Promise<void>
+  readonly signal?: AbortSignal
+}
+
+export interface Staged {
+  readonly size: number
+  readonly digests: Digests
+}
+
+export interface Written {
+  readonly entry: Entry
+  /** Nothing had that name before. */
+  readonly created: boolean
+}
+
+export interface EntryChange {
+  /** Milliseconds since the epoch. */
+  readonly modified?: number
+  readonly executable?: boolean
+  /** Replaces all attributes. */
+  readonly attributes?: Attributes
+}
+
+export interface RemoveOptions {
+  readonly ifMatch?: readonly string[]
+  readonly signal?: AbortSignal
+}
+
+export interface Transfer {
+  /** Take the place of a file that is there; else `exists`. */
+  readonly overwrite: boolean
+  /** `now` by default; `later` leaves durability to one `settle` for many. */
+  readonly settle?: 'now' | 'later'
+  readonly signal?: AbortSignal
+}
+
+export interface Space {
+  readonly used?: number
+  readonly available?: number
+}
+
+/** A part of a stored file, or new bytes. */
+export type Piece = { readonly from: StorePath; readonly range: ByteRange } | { readonly body: Body }
+
+export interface Uploads {
+  begin(path: StorePath, options: Pick<WriteOptions, 'attributes' | 'modified'>): Promise<string>
+  part(
+    id: string,
+    number: number,
+    body: Body,
+    options?: Pick<WriteOptions, 'length' | 'digests' | 'beforeCommit' | 'signal'>,
+  ): Promise<Part>
+  partCopy(id: string, number: number, from: StorePath, range?: ByteRange): Promise<Part>
+  parts(id: string): Promise<readonly Part[]>
+  complete(id: string, order: readonly Pick<Part, 'number' | 'etag'>[], options?: WriteOptions): Promise<Written>
+  abort(id: string): Promise<void>
+}
+
+export interface Part {
+  readonly number: number
+  readonly size: number
+  readonly etag: string
+  readonly digests?: Digests
+}
+
+export interface PresignRequest {
+  readonly method: 'GET' | 'PUT'
+  readonly path: StorePath
+  readonly expiresSeconds: number
+  readonly headers?: Readonly<Record<string, string>>
+}
