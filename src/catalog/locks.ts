@@ -2,13 +2,13 @@ import type { StorePath } from '../core/path.js'
 
 /** A write lock (RFC 4918 §6 and §7). */
 export interface Lock {
-  /** An unguessable absolute URI, `urn:uuid:…`. */
+  /** An unguessable absolute URI, `opaquelocktoken:…` (RFC 4918 appendix C). */
   readonly token: string
   /** The lock root. */
   readonly path: StorePath
   readonly scope: 'exclusive' | 'shared'
   readonly depth: 0 | 'infinity'
-  /** The content of the client's `owner` element as XML, kept as sent. */
+  /** The client's `owner` element as one XML element, kept as sent. */
   readonly owner?: string
   /** Whose it is: only this principal may use or release it. */
   readonly principal: string
@@ -41,9 +41,9 @@ export interface LockedWrite {
 }
 
 export interface Locks {
-  /** Takes a lock. Throws `locked` with the path of the conflicting lock's root; `throttled` where the principal holds too many. */
+  /** Takes a lock. Throws `locked` (`no-conflicting-lock`) with the path of the conflicting lock's root; `throttled` where the principal holds too many. */
   take(request: LockRequest): Promise<Lock>
-  /** Prolongs the lock among `tokens` that covers the path (RFC 4918 §9.10.2). Throws `precondition` where there is none of this principal. */
+  /** Prolongs the lock among the holder's tokens that covers the path (RFC 4918 §9.10.2). Throws `precondition` (`lock-token-matches-request-uri`) where there is none of this principal. */
   refresh(path: StorePath, holder: LockHolder, timeoutSeconds: number): Promise<Lock>
   /** Ends a lock. Throws `conflict` (`lock-token-matches-request-uri`) where the token does not cover the path, `denied` where it is another principal's. */
   release(path: StorePath, token: string, principal: string): Promise<void>
@@ -53,7 +53,7 @@ export interface Locks {
   below(path: StorePath): AsyncIterable<readonly Lock[]>
   /** Locks on a directory's members themselves (not deeper), by path: for listings. */
   members(directory: StorePath): Promise<ReadonlyMap<StorePath, readonly Lock[]>>
-  /** Throws `locked` (reason `lock-token-submitted`, path of the lock root) unless the holder may make this write. */
+  /** Throws `locked` (`lock-token-submitted`, path of the lock root) unless the holder may make this write. */
   check(write: LockedWrite, holder: LockHolder): Promise<void>
   /** Drops every lock at and below a path that is gone (RFC 4918 §9.6.1). */
   forget(path: StorePath): Promise<void>

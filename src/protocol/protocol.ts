@@ -16,6 +16,8 @@ export interface Protocol {
 /** Everything a protocol holds for one request. All of it is guarded: policy cannot be forgotten. */
 export interface Session extends GuardedSet {
   readonly identity: Identity
+  /** Whose locks count, and the tokens submitted so far: a protocol adds those it finds in the request. */
+  readonly holder: { readonly principal: string; readonly tokens: Set<string> }
   /** For what a protocol tells the caller about its rights (privilege sets, Allow); the guard enforces it in any case. */
   readonly permit: Permit
   /** What hrefs and Location begin with, without a trailing slash: the base path a proxy strips; usually empty. */

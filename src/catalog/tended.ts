@@ -1,0 +1,147 @@
+import { randomUUID } from 'node:crypto'
+import type { Catalog } from './catalog.js'
+import type { Locks } from './locks.js'
+import type { Properties } from './properties.js'
+import type { StorePath } from '../core/path.js'
+import type { Store } from '../store/store.js'
+
+export interface Records {
+  readonly catalog: Catalog
+  readonly locks: Locks
+  readonly properties: Properties
+}
+
+/**
+ * A store whose locks and dead properties live and die with its files: they follow MOVE and COPY (RFC 4918 §9.8.2,
+ * §9.9.1), end with DELETE, and a new file never inherits those of a forgotten one. The lock on a file that is replaced
+ * by another file stays, for the resource at that URL goes on.
+ */
+export function tended(store: Store, records: Records): Store {
+  const { locks, properties } = records
+
+  async function forget(path: StorePath): Promise<void> {
+    await locks.forget(path)
+    await properties.forget(path)
+  }
+
+  const self: Store = {
+    ...bound(store),
+
+    async write(path, body, options) {
+      const written = await store.write(path, body, options)
+      if (written.created) await properties.forget(path)
+      return written
+    },
+
+    async makeDirectory(path, signal) {
+      const entry = await store.makeDirectory(path, signal)
+      await properties.forget(path)
+      return entry
+    },
+
+    async remove(path, options) {
+      await store.remove(path, options)
+      await forget(path)
+    },
+
+    async copy(from, to, options) {
+      const written = await store.copy(from, to, options)
+      await properties.copy(from, to)
+      return written
+    },
+
+    async move(from, to, options) {
+      return relocate(records, from, to, () => store.move(from, to, options))
+    },
+  }
+  const { removeTree, moveTree, assemble } = store
+  if (removeTree !== undefined)
+    self.removeTree = async (path, signal) => {
+      await removeTree.call(store, path, signal)
+      await forget(path)
+    }
+  if (moveTree !== undefined)
+    self.moveTree = (from, to) => relocate(records, from, to, () => moveTree.call(store, from, to))
+  if (assemble !== undefined)
+    self.assemble = async (to, pieces, options) => {
+      const written = await assemble.call(store, to, pieces, options)
+      if (written.created) await properties.forget(to)
+      return written
+    }
+  return self
+}
+
+/** All of a store's methods as plain functions that a wrapper can spread and replace. */
+export function bound(store: Store): { -readonly [Key in keyof Store]: Store[Key] } {
+  return {
+    stat: (path, signal) => store.stat(path, signal),
+    list: (directory, options) => store.list(directory, options),
+    open: (path, options) => store.open(path, options),
+    write: (path, body, options) => store.write(path, body, options),
+    change: (path, change) => store.change(path, change),
+    makeDirectory: (path, signal) => store.makeDirectory(path, signal),
+    remove: (path, options) => store.remove(path, options),
+    copy: (from, to, options) => store.copy(from, to, options),
+    move: (from, to, options) => store.move(from, to, options),
+    permits: (action, path) => store.permits(action, path),
+    close: () => store.close(),
+    ...(store.settle && { settle: store.settle.bind(store) }),
+    ...(store.removeTree && { removeTree: store.removeTree.bind(store) }),
+    ...(store.moveTree && { moveTree: store.moveTree.bind(store) }),
+    ...(store.uploads && { uploads: store.uploads }),
+    ...(store.assemble && { assemble: store.assemble.bind(store) }),
+    ...(store.space && { space: store.space.bind(store) }),
+    ...(store.presign && { presign: store.presign.bind(store) }),
+  }
+}
+
+const moves = 'moves'
+
+/**
+ * Moves on the medium, then in the catalog. Where there are properties to take along, the intent is written down first,
+ * so that `mendMoves` can finish what a crash has interrupted.
+ */
+async function relocate<Result>(
+  { catalog, locks, properties }: Records,
+  from: StorePath,
+  to: StorePath,
+  moveOnMedium: () => Promise<Result>,
+): Promise<Result> {
+  if (!(await properties.anyWithin(from))) {
+    const result = await moveOnMedium()
+    await properties.forget(to)
+    await locks.forget(from)
+    return result
+  }
+  const intent = randomUUID()
+  await catalog.swap(moves, intent, Buffer.from(JSON.stringify({ from, to })), undefined)
+  let moved = false
+  try {
+    const result = await moveOnMedium()
+    moved = true
+    await properties.move(from, to)
+    await locks.forget(from)
+    return result
+  } finally {
+    // A catalog that fails here keeps the intent: the next start mends it.
+    if (!moved) await catalog.swap(moves, intent, undefined, 'any')
+    else if (!(await properties.anyWithin(from))) await catalog.swap(moves, intent, undefined, 'any')
+  }
+}
+
+/** Finishes moves that a crash has interrupted between the medium and the catalog. To be called before a store is served. */
+export async function mendMoves(store: Store, { catalog, locks, properties }: Records): Promise<number> {
+  let mended = 0
+  for await (const items of catalog.list(moves)) {
+    for (const item of items) {
+      const { from, to } = JSON.parse(Buffer.from(item.value).toString()) as { from: StorePath; to: StorePath }
+      if ((await store.stat(from)) === undefined && (await store.stat(to)) !== undefined) {
+        await properties.move(from, to)
+        await locks.forget(from)
+        mended++
+      }
+      await catalog.swap(moves, item.name, undefined, 'any')
+    }
+  }
+  return mended
+}
