@@ -1,0 +1,361 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, open, statfs } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Clock } from '../core/clock.js'
+import { Failure } from '../core/failure.js'
+import type { Catalog, Change, Item, NamedItem } from './catalog.js'
+import { checkChanges, checkItem, checkKey } from './limits.js'
+import type { Database } from './sqlite-engine.js'
+import { bytesOf, firstRow, isBusy, numberOf, openDatabase, sqliteFailure, textOf } from './sqlite-engine.js'
+
+export interface SqliteOptions {
+  /** Made with mode 0600 where there is none; its directory must exist. */
+  readonly file: string
+  readonly clock: Clock
+  /** `full`: what is resolved survives a power cut. `fast`: it survives a crash of the process only. */
+  readonly durability: 'full' | 'fast'
+}
+
+const schemaVersion = 1
+const schema = `
+  CREATE TABLE items (grp TEXT NOT NULL, name BLOB NOT NULL, value BLOB NOT NULL, version TEXT NOT NULL, expires INTEGER,
+    PRIMARY KEY (grp, name)) WITHOUT ROWID;
+  CREATE INDEX items_expires ON items (expires) WHERE expires IS NOT NULL;
+  CREATE TABLE counters (grp TEXT NOT NULL, name BLOB NOT NULL, sum NUMERIC NOT NULL, expires INTEGER NOT NULL,
+    PRIMARY KEY (grp, name)) WITHOUT ROWID;
+  CREATE INDEX counters_expires ON counters (expires);
+  PRAGMA user_version = ${schemaVersion};`
+
+const batchItems = 500
+const batchBytes = 1024 * 1024
+const jobsPerCommit = 200
+const writesBetweenSweeps = 256
+const sweptAtOnce = 100
+/** SQLite itself may wait this long, which blocks the event loop; beyond it we come back later. */
+const busyMilliseconds = 10
+const patienceMilliseconds = 10_000
+
+/**
+ * Opens a catalog in one SQLite file, which any number of processes of this host may share. Throws `unsupported` for a
+ * network disk, a database of a newer Postern and a file that is something else, `unavailable` where it cannot be opened.
+ */
+export async function openSqliteCatalog(options: SqliteOptions): Promise<Catalog> {
+  let database: Database | undefined
+  try {
+    refuseNetworkDisk((await statfs(dirname(options.file))).type)
+    await makePrivate(options.file)
+    database = await openDatabase(options.file)
+    await prepareSchema(database, options.durability)
+    return new SqliteCatalog(database, options.clock)
+  } catch (error) {
+    database?.close()
+    throw sqliteFailure(error)
+  }
+}
+
+/** Throws `unsupported` for the type (statfs(2)) of a disk on which SQLite's locks and shared memory cannot be relied on. */
+export function refuseNetworkDisk(type: number): void {
+  const kind = networkDisks.get(type >>> 0)
+  if (kind !== undefined)
+    throw new Failure(
+      'unsupported',
+      `The SQLite catalog cannot be kept on ${kind}: use a local disk for the state, or a shared catalog (postgres or dynamodb).`,
+    )
+}
+
+const networkDisks: ReadonlyMap<number, string> = new Map([
+  [0x6969, 'NFS (or EFS)'],
+  [0x517b, 'SMB'],
+  [0xff534d42, 'SMB'],
+  [0xfe534d42, 'SMB'],
+])
+
+async function makePrivate(file: string): Promise<void> {
+  try {
+    await (await open(file, 'wx', 0o600)).close()
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+    // Never by a descriptor: closing one would drop the locks of another catalog of this process on the same file.
+    await chmod(file, 0o600)
+  }
+}
+
+async function prepareSchema(database: Database, durability: SqliteOptions['durability']): Promise<void> {
+  database.exec(`PRAGMA busy_timeout = ${busyMilliseconds}; PRAGMA trusted_schema = OFF`)
+  const version = await patiently(() => numberOf(firstRow(database.prepare('PRAGMA user_version'))?.['user_version']))
+  if (version > schemaVersion)
+    throw new Failure(
+      'unsupported',
+      `The catalog was made by a newer Postern (schema ${version}, this one knows ${schemaVersion}): upgrade, or use another state directory.`,
+    )
+  await patiently(() => database.exec('PRAGMA journal_mode = WAL'))
+  database.exec(`PRAGMA synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`)
+  if (version === schemaVersion) return
+  await patiently(() => {
+    database.exec('BEGIN IMMEDIATE')
+    try {
+      if (numberOf(firstRow(database.prepare('PRAGMA user_version'))?.['user_version']) === 0) {
+        if (firstRow(database.prepare('SELECT name FROM sqlite_schema LIMIT 1')) !== undefined)
+          throw new Failure('unsupported', 'The catalog file is a database of another program.')
+        database.exec(schema)
+      }
+      database.exec('COMMIT')
+    } catch (error) {
+      database.exec('ROLLBACK')
+      throw error
+    }
+  })
+}
+
+/** Runs it until the database is not busy, without blocking the event loop; at most ten seconds. */
+async function patiently<T>(action: () => T): Promise<T> {
+  const until = performance.now() + patienceMilliseconds
+  for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+    try {
+      return action()
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > until) throw error
+    }
+    await delay(pause)
+  }
+}
+
+/** A write that waits for the next commit. `run` happens inside the transaction, `settle` after it. */
+interface Job {
+  readonly run: () => void
+  readonly settle: (failure?: Failure) => void
+}
+
+/**
+ * Writes that arrive in one turn of the event loop share one commit, so that many of them cost one sync of the disk.
+ * Each sees those before it, and none is answered before it is committed.
+ */
+class SqliteCatalog implements Catalog {
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #statements
+  /** Versions are unique by the random part, which no other opening of the file shares. */
+  readonly #versionPrefix = randomBytes(9).toString('base64url') + '.'
+  #lastVersion = 0
+  #writes = 0
+  #jobs: Job[] = []
+  #flushing: Promise<void> | undefined
+  #closed = false
+
+  constructor(database: Database, clock: Clock) {
+    this.#database = database
+    this.#clock = clock
+    const live = '(expires IS NULL OR expires > ?)'
+    this.#statements = {
+      get: database.prepare(`SELECT value, version FROM items WHERE grp = ? AND name = ifnull(?, x'') AND ${live}`),
+      version: database.prepare(`SELECT version FROM items WHERE grp = ? AND name = ifnull(?, x'') AND ${live}`),
+      put: database.prepare(
+        `INSERT INTO items (grp, name, value, version, expires) VALUES (?, ifnull(?, x''), ifnull(?, x''), ?, ?)
+         ON CONFLICT DO UPDATE SET value = excluded.value, version = excluded.version, expires = excluded.expires`,
+      ),
+      remove: database.prepare(`DELETE FROM items WHERE grp = ? AND name = ifnull(?, x'')`),
+      list: database.prepare(
+        `SELECT name, value, version FROM items
+         WHERE grp = ? AND name >= ifnull(?, x'') AND name < ? AND ${live} ORDER BY name LIMIT ${batchItems}`,
+      ),
+      sum: database.prepare(`SELECT sum FROM counters WHERE grp = ? AND name = ifnull(?, x'') AND expires > ?`),
+      add: database.prepare(
+        `INSERT INTO counters (grp, name, sum, expires) VALUES (?1, ifnull(?2, x''), ?3, ?4)
+         ON CONFLICT DO UPDATE SET sum = CASE WHEN expires > ?5 THEN sum + excluded.sum ELSE excluded.sum END,
+           expires = CASE WHEN expires > ?5 THEN expires ELSE excluded.expires END
+         RETURNING sum`,
+      ),
+      sweepItems: database.prepare(
+        `DELETE FROM items WHERE (grp, name) IN
+           (SELECT grp, name FROM items WHERE expires IS NOT NULL AND expires <= ? LIMIT ${sweptAtOnce})`,
+      ),
+      sweepCounters: database.prepare(
+        `DELETE FROM counters WHERE (grp, name) IN (SELECT grp, name FROM counters WHERE expires <= ? LIMIT ${sweptAtOnce})`,
+      ),
+      begin: database.prepare('BEGIN IMMEDIATE'),
+      commit: database.prepare('COMMIT'),
+      rollback: database.prepare('ROLLBACK'),
+    }
+  }
+
+  async get(group: string, name: string): Promise<Item | undefined> {
+    checkKey(group, name)
+    return this.#read(() => {
+      const row = firstRow(this.#statements.get, group, Buffer.from(name), this.#clock.now())
+      return row && { value: bytesOf(row['value']), version: textOf(row['version']) }
+    })
+  }
+
+  async swap(
+    group: string,
+    name: string,
+    next: Uint8Array | undefined,
+    expected: string | undefined,
+    expires?: Date,
+  ): Promise<string | false> {
+    checkItem(group, name, next)
+    const change = prepareChange({ group, name, next, expected, ...(expires && { expires }) })
+    return this.#write(() => this.#matches(change) && this.#put(change))
+  }
+
+  async *list(
+    group: string,
+    options: { readonly prefix?: string; readonly after?: string } = {},
+  ): AsyncIterable<readonly NamedItem[]> {
+    const { prefix = '', after } = options
+    checkKey(group, prefix)
+    // No UTF-8 text holds the byte FF, and nothing lies between a name and the same with a NUL behind it.
+    const end = Buffer.concat([Buffer.from(prefix), Buffer.of(0xff)])
+    let start = Buffer.from(prefix)
+    const behind = after === undefined ? undefined : Buffer.from(after + '\0')
+    if (behind && Buffer.compare(behind, start) > 0) start = behind
+    for (;;) {
+      const from = start
+      const { batch, last } = await this.#read(() => this.#page(group, from, end))
+      if (batch.length > 0) yield batch
+      if (last === undefined) return
+      start = Buffer.concat([last, Buffer.of(0)])
+    }
+  }
+
+  async add(group: string, name: string, by: number, expires: Date): Promise<number> {
+    checkKey(group, name)
+    const key = Buffer.from(name)
+    if (by === 0)
+      return this.#read(() => numberOf(firstRow(this.#statements.sum, group, key, this.#clock.now())?.['sum']))
+    return this.#write(() =>
+      numberOf(firstRow(this.#statements.add, group, key, by, expires.getTime(), this.#clock.now())?.['sum']),
+    )
+  }
+
+  async transaction(changes: readonly Change[]): Promise<boolean> {
+    checkChanges(changes)
+    const prepared = changes.map(prepareChange)
+    return this.#write(() => {
+      if (!prepared.every((change) => this.#matches(change))) return false
+      for (const change of prepared) this.#put(change)
+      return true
+    })
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await this.#flushing
+    this.#database.close()
+  }
+
+  #matches(change: PreparedChange): boolean {
+    if (change.expected === 'any') return true
+    const row = firstRow(this.#statements.version, change.group, change.key, this.#clock.now())
+    return row?.['version'] === change.expected
+  }
+
+  #put({ group, key, next, expires }: PreparedChange): string {
+    if (next === undefined) {
+      this.#statements.remove.run(group, key)
+      return ''
+    }
+    const version = this.#versionPrefix + (++this.#lastVersion).toString(36)
+    this.#statements.put.run(group, key, next, version, expires?.getTime() ?? null)
+    return version
+  }
+
+  /** One batch, bounded by number and bytes; `last` is the name to go on behind, where there may be more. */
+  #page(group: string, start: Uint8Array, end: Uint8Array): { batch: NamedItem[]; last: Uint8Array | undefined } {
+    const batch: NamedItem[] = []
+    let last: Uint8Array | undefined
+    let bytes = 0
+    for (const row of this.#statements.list.iterate(group, start, end, this.#clock.now())) {
+      const { name, value, version } = row as { name: Uint8Array; value: Uint8Array; version: string }
+      batch.push({ name: Buffer.from(name).toString(), value, version })
+      last = name
+      bytes += value.byteLength
+      if (bytes >= batchBytes) return { batch, last }
+    }
+    return { batch, last: batch.length < batchItems ? undefined : last }
+  }
+
+  async #read<T>(read: () => T): Promise<T> {
+    this.#refuseClosed()
+    try {
+      return read()
+    } catch (error) {
+      if (!isBusy(error)) throw sqliteFailure(error)
+    }
+    try {
+      return await patiently(read)
+    } catch (error) {
+      throw sqliteFailure(error)
+    }
+  }
+
+  #write<T>(write: () => T): Promise<T> {
+    this.#refuseClosed()
+    return new Promise<T>((resolve, reject) => {
+      let result: { readonly value: T } | undefined
+      this.#jobs.push({
+        run: () => (result = { value: write() }),
+        settle: (failure) =>
+          result && !failure
+            ? resolve(result.value)
+            : reject(failure ?? new Failure('unavailable', 'The catalog is closed.')),
+      })
+      this.#flushing ??= this.#flush()
+    })
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#jobs.length > 0) {
+      await new Promise((resolve) => setImmediate(resolve))
+      const jobs = this.#jobs.splice(0, jobsPerCommit)
+      let failure: Failure | undefined
+      try {
+        await patiently(() => this.#commit(jobs))
+      } catch (error) {
+        failure = sqliteFailure(error)
+      }
+      for (const job of jobs) job.settle(failure)
+    }
+    this.#flushing = undefined
+  }
+
+  #commit(jobs: readonly Job[]): void {
+    this.#statements.begin.run()
+    try {
+      for (const job of jobs) job.run()
+      this.#writes += jobs.length
+      if (this.#writes >= writesBetweenSweeps) {
+        this.#writes = 0
+        this.#statements.sweepItems.run(this.#clock.now())
+        this.#statements.sweepCounters.run(this.#clock.now())
+      }
+      this.#statements.commit.run()
+    } catch (error) {
+      this.#rollBack()
+      throw error
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      this.#statements.rollback.run()
+    } catch {
+      // SQLite has already rolled back by itself, as it does when the disk is full.
+    }
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw new Failure('unavailable', 'The catalog is closed.')
+  }
+}
+
+interface PreparedChange extends Change {
+  readonly key: Uint8Array
+}
+
+/** Values are copied: the caller may reuse its buffer before the commit. */
+function prepareChange(change: Change): PreparedChange {
+  return { ...change, next: change.next && new Uint8Array(change.next), key: Buffer.from(change.name) }
+}
