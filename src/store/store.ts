@@ -9,7 +9,10 @@ export type Action = 'read' | 'list' | 'create' | 'replace' | 'delete'
  * are `store/tree.ts`. Every method throws only `Failure`: `unavailable` where the medium cannot be reached, `denied`
  * where the medium itself refuses, `no-space` where it is full or a quota is used up, and what is said beside each.
  * Names that a store keeps for itself, symbolic links, devices, sockets and fifos are absent: not listed, `stat` gives
- * undefined, `open` throws `not-found`; writing to such a name is `denied`.
+ * undefined, `open` throws `not-found`; writing to such a name is `denied`. The same holds below a file, except that making
+ * a name there is `not-directory`. The root is always there: to remove or move it is `denied`. An aborted signal throws
+ * `incomplete` with the signal's reason as its cause, or that reason itself where it is a `Failure`; what `body` and
+ * `beforeCommit` throw is passed on as it is. Failures of `copy` and `move` carry the path of the end at fault.
  */
 export interface Store {
   /** The entry, or undefined where there is none. */
@@ -17,9 +20,10 @@ export interface Store {
 
   /**
    * The members of a directory in batches; throws `not-found` or `not-directory`. A member that cannot be looked at is
-   * left out. `order: 'key'` is S3 order: UTF-8 bytes of the whole path, a directory counting as its name + '/';
+   * left out. `order: 'key'` is S3 order: UTF-8 bytes of the whole path, a directory counting as its name + '/' (`store/key-order.ts`);
    * `'any'` (the default) as the medium gives them. With `depth: 'infinity'` all descendants come, a directory before
-   * its members. `after` skips up to and including that path (in key order only). Memory stays flat with `'any'`.
+   * its members. Members may come and go meanwhile: those that stay are listed once. Batches are never empty. Memory
+   * stays flat with `'any'`.
    */
   list(directory: StorePath, options?: ListOptions): AsyncIterable<readonly Entry[]>
 
@@ -31,13 +35,14 @@ export interface Store {
 
   /**
    * Puts a file in place, all or nothing: if `body` throws, the signal aborts, a condition or `beforeCommit` fails, the
-   * old content stays and nothing is left behind. When it resolves the file is as durable as the store was told to be.
-   * Throws `no-parent` (unless `parents`), `not-directory` for a parent that is a file, `is-directory`, `precondition`,
-   * `incomplete` where `length` is not what came.
+   * old content stays and nothing is left behind, new parents neither. When it resolves the file is as durable as the
+   * store was told to be. What is known to fail beforehand is refused before the body is pulled. Throws `no-parent`
+   * (unless `parents`), `not-directory` for a parent that is a file, `precondition` (judged before the kind of what is
+   * there), `is-directory`, `incomplete` where `length` is not what came.
    */
   write(path: StorePath, body: Body, options?: WriteOptions): Promise<Written>
 
-  /** Changes what is known of an entry, not its bytes. Throws `not-found`. */
+  /** Changes what is known of an entry, not its bytes; what is not named stays. The etag may change. Throws `not-found`. */
   change(path: StorePath, change: EntryChange): Promise<Entry>
 
   /** Makes one directory. Throws `exists` (whatever is there), `no-parent`, `not-directory`. */
@@ -47,15 +52,16 @@ export interface Store {
   remove(path: StorePath, options?: RemoveOptions): Promise<void>
 
   /**
-   * Copies one file with its attributes, or makes the directory alone (without members). Throws `not-found`, `no-parent`,
-   * `exists` where `overwrite` is false, `is-directory`/`not-directory` where the kinds at both ends differ. A directory
-   * onto a directory is `exists`.
+   * Copies one file with its attributes and its executable flag, modified now, or makes the directory alone (without
+   * members). All or nothing. Throws `not-found`, `no-parent`, `not-directory` for a parent that is a file, `denied` onto
+   * itself, `exists` where something is there and `overwrite` is false or both are directories, `is-directory` for a file
+   * onto a directory, `not-directory` for a directory onto a file.
    */
   copy(from: StorePath, to: StorePath, options: Transfer): Promise<Written>
 
   /**
-   * Moves one file, in one step where the medium can. The etag stays. Throws like `copy`. Directories only through
-   * `moveTree`.
+   * Moves one file, in one step where the medium can. Etag and modified time stay. Throws like `copy`, and `is-directory`
+   * for a directory: those move only through `moveTree`.
    */
   move(from: StorePath, to: StorePath, options: Transfer): Promise<Written>
 
@@ -70,27 +76,37 @@ export interface Store {
   settle?(): Promise<void>
 
   /**
-   * Removes a whole tree in what looks like one step. Only for callers who may delete all below and know of no lock
-   * there. Throws `not-found`, `denied` (nothing is gone then).
+   * Removes a whole tree (a file is a tree of one) in what looks like one step. Only for callers who may delete all below
+   * and know of no lock there. Throws `not-found`; `denied`, or `unsupported` where it must be done member by member
+   * (nothing is gone then).
    */
   removeTree?(path: StorePath, signal?: AbortSignal): Promise<void>
 
-  /** Moves a whole tree in one step. The target must not exist (`exists`). Throws `not-found`, `no-parent`, `elsewhere` where it is on another medium. */
+  /**
+   * Moves a whole tree (a file is a tree of one) in one step; etags and modified times of all files stay. The target must
+   * not exist (`exists`). Throws `not-found`, `no-parent`, `not-directory` for a parent that is a file, `denied` into itself,
+   * `elsewhere` where it is on another medium, `unsupported` where it must be done member by member.
+   */
   moveTree?(from: StorePath, to: StorePath): Promise<Written>
 
   /** Multipart uploads whose parts are already where the file will be. */
   readonly uploads?: Uploads
 
-  /** Puts a file in place out of pieces of stored files and new bytes, in order: PATCH, append, multipart. All or nothing, like `write`. */
+  /**
+   * Puts a file in place out of pieces of stored files and new bytes, in order: PATCH, append, multipart. All or nothing,
+   * and throwing like `write`; `to` may be one of the pieces. Throws `not-found`, `is-directory` or `bad-range` (a range
+   * that does not lie within the file) with the path of a piece at fault.
+   */
   assemble?(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written>
 
-  /** Bytes used below and still available at a directory, as far as known. */
+  /** Bytes used below and still available at a directory, as far as known. Throws `not-found`. */
   space?(path: StorePath): Promise<Space>
 
   /** A URL at which the medium itself takes or gives the bytes. */
   presign?(request: PresignRequest): Promise<URL>
 }
 
+/** Chunks may be kept: nobody changes one after it was given. The same holds for the bytes of a `Content`. */
 export type Body = AsyncIterable<Uint8Array>
 
 export interface Entry {
@@ -102,7 +118,7 @@ export interface Entry {
   readonly modified: number
   /** Milliseconds since the epoch, where the medium knows. */
   readonly created?: number
-  /** Strong, without quotes; changes whenever the bytes do. Of printable ASCII without `"`, `\` and spaces. */
+  /** Strong, without quotes; changes with every write, of equal bytes too. Of printable ASCII without `"`, `\` and spaces. */
   readonly etag: string
   /** Files: someone may execute it. */
   readonly executable?: boolean
@@ -122,8 +138,9 @@ export type Digests = Readonly<Partial<Record<DigestName, Uint8Array>>>
 export interface ListOptions {
   readonly order?: 'key' | 'any'
   readonly depth?: 1 | 'infinity'
-  /** Only paths that begin with this text. */
+  /** Only entries whose path begins with this text. */
   readonly prefix?: string
+  /** Only entries whose key comes after this text; with `order: 'key'` only. */
   readonly after?: string
   readonly signal?: AbortSignal
 }
@@ -147,7 +164,10 @@ export interface Content {
   close(): Promise<void>
 }
 
-/** Conditions on the present state of the target, judged in the same step as the commit. ETags without quotes. */
+/**
+ * Conditions on the present state of the target, judged in the same step as the commit; all must hold. ETags without
+ * quotes, `*` for any. Where nothing is, `ifMatch` fails and the others hold.
+ */
 export interface Conditions {
   readonly ifMatch?: '*' | readonly string[]
   readonly ifNoneMatch?: '*' | readonly string[]
@@ -162,6 +182,7 @@ export interface WriteOptions extends Conditions {
   readonly modified?: number
   /** Make missing parents. */
   readonly parents?: boolean
+  /** False by default. */
   readonly executable?: boolean
   /** Replace all attributes; none by default. Committed with the bytes. */
   readonly attributes?: Attributes
@@ -199,7 +220,7 @@ export interface RemoveOptions {
 export interface Transfer {
   /** Take the place of a file that is there; else `exists`. */
   readonly overwrite: boolean
-  /** `now` by default; `later` leaves durability to one `settle` for many. */
+  /** `now` by default; `later` leaves durability to one `settle` for many. A source on another medium goes only once its copy is durable. */
   readonly settle?: 'now' | 'later'
   readonly signal?: AbortSignal
 }
