@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { Failure } from '../core/failure.js'
 
 /** What we use of `node:sqlite`, and of the package with the same API where Node has none. */
@@ -53,6 +54,21 @@ export function numberOf(value: SqlValue | undefined): number {
 export function isBusy(error: unknown): boolean {
   const code = resultCode(error)
   return code === sqliteBusy || code === sqliteLocked
+}
+
+const patienceMilliseconds = 10_000
+
+/** Runs it until the database is not busy, without blocking the event loop; for at most ten seconds. */
+export async function patiently<T>(action: () => T): Promise<T> {
+  const until = performance.now() + patienceMilliseconds
+  for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+    try {
+      return action()
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > until) throw error
+    }
+    await delay(pause)
+  }
 }
 
 /** A Failure for an error of SQLite: `no-space`, `unsupported` for a file that is something else, `unavailable` for the rest. */

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, open, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import type { Catalog, Change, Item, NamedItem } from './catalog.js'
 import { checkChanges, checkItem, checkKey } from './limits.js'
 import type { Database } from './sqlite-engine.js'
-import { bytesOf, firstRow, isBusy, numberOf, openDatabase, sqliteFailure, textOf } from './sqlite-engine.js'
+import { Commits } from './sqlite-commits.js'
+import { bytesOf, firstRow, isBusy, numberOf, openDatabase, patiently, sqliteFailure, textOf } from './sqlite-engine.js'
 
 export interface SqliteOptions {
   /** Made with mode 0600 where there is none; its directory must exist. */
@@ -29,12 +29,10 @@ const schema = `
 
 const batchItems = 500
 const batchBytes = 1024 * 1024
-const jobsPerCommit = 200
-const writesBetweenSweeps = 256
-const sweptAtOnce = 100
+/** Twice the writes between two sweeps, so that what expires cannot pile up. */
+const sweptAtOnce = 128
 /** SQLite itself may wait this long, which blocks the event loop; beyond it we come back later. */
 const busyMilliseconds = 10
-const patienceMilliseconds = 10_000
 
 /**
  * Opens a catalog in one SQLite file, which any number of processes of this host may share. Throws `unsupported` for a
@@ -108,39 +106,14 @@ async function prepareSchema(database: Database, durability: SqliteOptions['dura
   })
 }
 
-/** Runs it until the database is not busy, without blocking the event loop; at most ten seconds. */
-async function patiently<T>(action: () => T): Promise<T> {
-  const until = performance.now() + patienceMilliseconds
-  for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
-    try {
-      return action()
-    } catch (error) {
-      if (!isBusy(error) || performance.now() > until) throw error
-    }
-    await delay(pause)
-  }
-}
-
-/** A write that waits for the next commit. `run` happens inside the transaction, `settle` after it. */
-interface Job {
-  readonly run: () => void
-  readonly settle: (failure?: Failure) => void
-}
-
-/**
- * Writes that arrive in one turn of the event loop share one commit, so that many of them cost one sync of the disk.
- * Each sees those before it, and none is answered before it is committed.
- */
 class SqliteCatalog implements Catalog {
   readonly #database: Database
   readonly #clock: Clock
   readonly #statements
+  readonly #commits: Commits
   /** Versions are unique by the random part, which no other opening of the file shares. */
   readonly #versionPrefix = randomBytes(9).toString('base64url') + '.'
   #lastVersion = 0
-  #writes = 0
-  #jobs: Job[] = []
-  #flushing: Promise<void> | undefined
   #closed = false
 
   constructor(database: Database, clock: Clock) {
@@ -173,10 +146,8 @@ class SqliteCatalog implements Catalog {
       sweepCounters: database.prepare(
         `DELETE FROM counters WHERE (grp, name) IN (SELECT grp, name FROM counters WHERE expires <= ? LIMIT ${sweptAtOnce})`,
       ),
-      begin: database.prepare('BEGIN IMMEDIATE'),
-      commit: database.prepare('COMMIT'),
-      rollback: database.prepare('ROLLBACK'),
     }
+    this.#commits = new Commits(database, () => this.#sweep())
   }
 
   async get(group: string, name: string): Promise<Item | undefined> {
@@ -242,8 +213,19 @@ class SqliteCatalog implements Catalog {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    await this.#flushing
+    await this.#commits.settled()
     this.#database.close()
+  }
+
+  #write<T>(write: () => T): Promise<T> {
+    this.#refuseClosed()
+    return this.#commits.add(write)
+  }
+
+  #sweep(): void {
+    const now = this.#clock.now()
+    this.#statements.sweepItems.run(now)
+    this.#statements.sweepCounters.run(now)
   }
 
   #matches(change: PreparedChange): boolean {
@@ -288,61 +270,6 @@ class SqliteCatalog implements Catalog {
       return await patiently(read)
     } catch (error) {
       throw sqliteFailure(error)
-    }
-  }
-
-  #write<T>(write: () => T): Promise<T> {
-    this.#refuseClosed()
-    return new Promise<T>((resolve, reject) => {
-      let result: { readonly value: T } | undefined
-      this.#jobs.push({
-        run: () => (result = { value: write() }),
-        settle: (failure) =>
-          result && !failure
-            ? resolve(result.value)
-            : reject(failure ?? new Failure('unavailable', 'The catalog is closed.')),
-      })
-      this.#flushing ??= this.#flush()
-    })
-  }
-
-  async #flush(): Promise<void> {
-    while (this.#jobs.length > 0) {
-      await new Promise((resolve) => setImmediate(resolve))
-      const jobs = this.#jobs.splice(0, jobsPerCommit)
-      let failure: Failure | undefined
-      try {
-        await patiently(() => this.#commit(jobs))
-      } catch (error) {
-        failure = sqliteFailure(error)
-      }
-      for (const job of jobs) job.settle(failure)
-    }
-    this.#flushing = undefined
-  }
-
-  #commit(jobs: readonly Job[]): void {
-    this.#statements.begin.run()
-    try {
-      for (const job of jobs) job.run()
-      this.#writes += jobs.length
-      if (this.#writes >= writesBetweenSweeps) {
-        this.#writes = 0
-        this.#statements.sweepItems.run(this.#clock.now())
-        this.#statements.sweepCounters.run(this.#clock.now())
-      }
-      this.#statements.commit.run()
-    } catch (error) {
-      this.#rollBack()
-      throw error
-    }
-  }
-
-  #rollBack(): void {
-    try {
-      this.#statements.rollback.run()
-    } catch {
-      // SQLite has already rolled back by itself, as it does when the disk is full.
     }
   }
 

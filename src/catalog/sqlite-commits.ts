@@ -1,0 +1,93 @@
+import type { Failure } from '../core/failure.js'
+import type { Database, Statement } from './sqlite-engine.js'
+import { patiently, sqliteFailure } from './sqlite-engine.js'
+
+/** A write that waits for the next commit. */
+interface Job {
+  /** Inside the transaction; again, if the transaction has to be tried again. */
+  readonly run: () => void
+  /** After the transaction. */
+  readonly settle: (failure: Failure | undefined) => void
+}
+
+const jobsPerCommit = 64
+const writesBetweenTidying = 64
+
+/**
+ * Writes that arrive in one turn of the event loop share one commit, so that many of them cost one sync of the disk.
+ * Each sees those before it, and none is answered before it is committed.
+ */
+export class Commits {
+  readonly #begin: Statement
+  readonly #commit: Statement
+  readonly #rollback: Statement
+  readonly #tidy: () => void
+  #jobs: Job[] = []
+  #flushing: Promise<void> | undefined
+  #writesSinceTidying = 0
+
+  /** `tidy` runs inside a transaction after every 64 writes or so. */
+  constructor(database: Database, tidy: () => void) {
+    this.#begin = database.prepare('BEGIN IMMEDIATE')
+    this.#commit = database.prepare('COMMIT')
+    this.#rollback = database.prepare('ROLLBACK')
+    this.#tidy = tidy
+  }
+
+  /** Resolves to what `write` returned once that is committed. Throws as `sqliteFailure` says; then nothing was written. */
+  add<T>(write: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let result: T
+      const run = (): void => {
+        result = write()
+      }
+      const settle = (failure: Failure | undefined): void => (failure ? reject(failure) : resolve(result))
+      this.#jobs.push({ run, settle })
+      this.#flushing ??= this.#flush()
+    })
+  }
+
+  /** Resolves when no write waits. */
+  async settled(): Promise<void> {
+    await this.#flushing
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#jobs.length > 0) {
+      await new Promise((resolve) => setImmediate(resolve))
+      const jobs = this.#jobs.splice(0, jobsPerCommit)
+      let failure: Failure | undefined
+      try {
+        await patiently(() => this.#runAll(jobs))
+      } catch (error) {
+        failure = sqliteFailure(error)
+      }
+      for (const job of jobs) job.settle(failure)
+    }
+    this.#flushing = undefined
+  }
+
+  #runAll(jobs: readonly Job[]): void {
+    this.#begin.run()
+    try {
+      for (const job of jobs) job.run()
+      this.#writesSinceTidying += jobs.length
+      if (this.#writesSinceTidying >= writesBetweenTidying) {
+        this.#writesSinceTidying = 0
+        this.#tidy()
+      }
+      this.#commit.run()
+    } catch (error) {
+      this.#rollBack()
+      throw error
+    }
+  }
+
+  #rollBack(): void {
+    try {
+      this.#rollback.run()
+    } catch {
+      // SQLite has already rolled back by itself, as it does when the disk is full.
+    }
+  }
+}
