@@ -1,0 +1,31 @@
+import { isIPv6 } from 'node:net'
+
+/** Where a listener listens. */
+export type Endpoint =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string }
+
+/** Reads `HOST:PORT`, `[IPV6]:PORT`, `:PORT`, `PORT` (all on every address but for the first two) or `unix:PATH`; undefined for anything else. */
+export function parseEndpoint(text: string): Endpoint | undefined {
+  if (text.startsWith('unix:')) {
+    const path = text.slice('unix:'.length)
+    return path === '' ? undefined : { kind: 'unix', path }
+  }
+  const match = /^(?:(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]*)):)?(\d{1,5})$/.exec(text)
+  if (match === null) return undefined
+  const port = Number(match[3])
+  if (port > 65_535 || (match[1] !== undefined && !isIPv6(match[1]))) return undefined
+  return { kind: 'tcp', host: match[1] ?? match[2] ?? '', port }
+}
+
+/** The endpoint as a URL that a person or a script can use: `http://127.0.0.1:8080`, `unix:/run/postern.sock`. */
+export function endpointUrl(endpoint: Endpoint, tls: boolean): string {
+  if (endpoint.kind === 'unix') return `unix:${endpoint.path}`
+  const host = endpoint.host === '' ? '0.0.0.0' : endpoint.host
+  return `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${endpoint.port}`
+}
+
+/** Whether only this machine can reach the endpoint. */
+export function isLoopback(endpoint: Endpoint): boolean {
+  return endpoint.kind === 'unix' || /^(?:localhost|127\.[0-9.]+|::1)$/.test(endpoint.host)
+}
