@@ -29,6 +29,12 @@ export interface ExchangeOptions {
   readonly secure: boolean
 }
 
+/** What `node:http` says of bytes that it cannot read. */
+interface UnreadableError extends Error {
+  readonly code?: string | undefined
+  readonly rawPacket?: Buffer | undefined
+}
+
 /** An unread body up to this size is read and thrown away, so that the connection can go on, in bytes. */
 const cheapRemainder = 64 * 1024
 /** For how much and how long a client may go on sending a body that nobody wants, before it has read the answer. */
@@ -83,13 +89,25 @@ export class Exchanges {
     this.#finishing = true
   }
 
-  /** Resolves when no exchange is running. */
-  async settled(): Promise<void> {
-    if (this.#running > 0) await new Promise<void>((resolve) => (this.#onSettled = resolve))
+  /** Resolves when no exchange is running, or after so long. */
+  async settled(milliseconds: number): Promise<void> {
+    if (this.#running === 0) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, milliseconds)
+      this.#onSettled = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  /** Whether a request of this connection waits for its answer. */
+  isBusy(socket: Duplex): boolean {
+    return (this.#connections.get(socket)?.running ?? 0) > 0
   }
 
   /** What came in is no HTTP, ended midway or took too long: answers where that is possible, and closes. */
-  unreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+  unreadable(error: UnreadableError, socket: Duplex): void {
     const connection = this.#connections.get(socket)
     if (connection?.current !== undefined && !connection.current.response.headersSent) {
       connection.closing = true
@@ -163,7 +181,7 @@ export class Exchanges {
     body: RequestBody,
   ): Promise<Sent> {
     const unread = incoming.complete ? 0 : remainderOf(incoming, body)
-    const linger = unread > cheapRemainder && !body.heldBack
+    const linger = unread > cheapRemainder && !body.heldBack && !body.hasFailed
     if (unread > cheapRemainder || body.heldBack || this.#finishing || body.hasFailed) connection.closing = true
     else body.discard()
     return sendResponse(response, answer, {
@@ -181,7 +199,7 @@ function remainderOf(incoming: IncomingMessage, body: RequestBody): number {
   return incoming.headers['transfer-encoding'] === undefined ? 0 : Infinity
 }
 
-function statusLineFor(error: NodeJS.ErrnoException): string {
+function statusLineFor(error: UnreadableError): string {
   switch (error.code) {
     case 'HPE_HEADER_OVERFLOW':
       return '431 Request Header Fields Too Large'
@@ -190,8 +208,12 @@ function statusLineFor(error: NodeJS.ErrnoException): string {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return '408 Request Timeout'
     case 'HPE_INVALID_METHOD':
-      return '501 Not Implemented'
+      return beginsWithMethod(error) ? '501 Not Implemented' : '400 Bad Request'
     default:
       return '400 Bad Request'
   }
+}
+
+function beginsWithMethod(error: UnreadableError): boolean {
+  return /^[A-Za-z0-9!#$%&'*+.^_`|~-]+ \S/.test(error.rawPacket?.toString('latin1', 0, 100) ?? '')
 }

@@ -55,6 +55,9 @@ export interface Transport {
   stop(graceSeconds: number): Promise<void>
 }
 
+/** How long `stop` still waits for handlers whose connections are gone. */
+const settleMilliseconds = 2000
+
 /** HTTP/1.1 over TCP, TLS and Unix sockets. */
 export function createNodeTransport(options: NodeTransportOptions): Transport {
   return new NodeTransport(options)
@@ -63,6 +66,10 @@ export function createNodeTransport(options: NodeTransportOptions): Transport {
 class NodeTransport implements Transport {
   readonly #options: NodeTransportOptions
   readonly #servers: Server[] = []
+  /** Every accepted connection. */
+  readonly #sockets = new Set<Socket>()
+  /** Those that carry HTTP: the same ones, or with TLS what runs inside them once hands are shaken. */
+  readonly #carriers = new Set<Socket>()
   readonly #exchanges: Exchanges
 
   constructor(options: NodeTransportOptions) {
@@ -85,13 +92,13 @@ class NodeTransport implements Transport {
   async stop(graceSeconds: number): Promise<void> {
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
     this.#exchanges.finishUp()
-    for (const server of this.#servers) server.closeIdleConnections()
+    for (const socket of this.#carriers) if (!this.#exchanges.isBusy(socket)) socket.destroy()
     const timer = setTimeout(() => {
-      for (const server of this.#servers) server.closeAllConnections()
+      for (const socket of this.#sockets) socket.destroy()
     }, graceSeconds * 1000)
     await Promise.all(closed)
     clearTimeout(timer)
-    await this.#exchanges.settled()
+    await this.#exchanges.settled(settleMilliseconds)
   }
 
   async #open(listener: Listener): Promise<Listening> {
@@ -139,9 +146,18 @@ class NodeTransport implements Transport {
     })
     server.on('clientError', (error: NodeJS.ErrnoException, socket) => exchanges.unreadable(error, socket))
     server.on('timeout', (socket: Socket) => exchanges.silent(socket))
+    server.on('connection', (socket: Socket) => track(this.#sockets, socket))
+    server.on(listener.tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+      track(this.#carriers, socket)
+    })
     server.on('connect', (_request, socket) => {
       socket.end('HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
     })
     return server
   }
+}
+
+function track(set: Set<Socket>, socket: Socket): void {
+  set.add(socket)
+  socket.once('close', () => set.delete(socket))
 }
