@@ -1,0 +1,124 @@
+import { Failure } from '../core/failure.js'
+import type { StorePath } from '../core/path.js'
+import type { Action } from '../store/store.js'
+import type { Identity } from './identity.js'
+import { compilePattern, type Pattern } from './pattern.js'
+import type { Permit } from './permit.js'
+
+/** A grant text that has been understood. */
+export interface Grant {
+  readonly text: string
+  readonly actions: ReadonlySet<Action>
+  readonly pattern: Pattern
+}
+
+export const allActions: readonly Action[] = ['read', 'list', 'create', 'replace', 'delete']
+
+const actionsOfWord: ReadonlyMap<string, readonly Action[]> = new Map([
+  ...allActions.map((action) => [action, [action]] as const),
+  ['r', ['read', 'list']] as const,
+  ['rw', allActions] as const,
+])
+
+/**
+ * Reads `ACTIONS:/PATTERN`: actions are `read list create replace delete`, `r` (read and list) and `rw` (all), joined by
+ * commas; the pattern is that of `compilePattern`. Throws `invalid`, naming the text and what would be right.
+ */
+export function parseGrant(text: string): Grant {
+  const colon = text.indexOf(':')
+  if (colon === -1) throw wrongGrant(text, 'it has no colon; write it as ACTIONS:/PATTERN, such as rw:/acme/**')
+  const actions = new Set<Action>()
+  for (const word of text.slice(0, colon).split(',')) {
+    const found = actionsOfWord.get(word)
+    if (!found)
+      throw wrongGrant(
+        text,
+        `${JSON.stringify(word)} is no action; use r, rw, ${allActions.join(', ')}, joined by commas`,
+      )
+    for (const action of found) actions.add(action)
+  }
+  const pattern = text.slice(colon + 1)
+  if (!pattern.startsWith('/')) throw wrongGrant(text, 'its pattern must begin with a slash, such as rw:/acme/**')
+  try {
+    return { text, actions, pattern: compilePattern(pattern) }
+  } catch (error) {
+    throw wrongGrant(text, error instanceof Failure ? error.message : 'its pattern is not understood', error)
+  }
+}
+
+/**
+ * Grants with `{user}` replaced by the name. Throws `denied` where a grant has it and the name is not one plain segment:
+ * with a slash, a dot segment or a `*` it would reach into what is granted to others.
+ */
+export function expandUser(grants: readonly string[], name: string): readonly string[] {
+  if (!grants.some((grant) => grant.includes('{user}'))) return grants
+  if (name === '' || name === '.' || name === '..' || /[/*\\\x00-\x1f\x7f]/.test(name) || !name.isWellFormed())
+    throw new Failure('denied', 'The user name cannot stand for {user} in a grant.')
+  return grants.map((grant) => grant.replaceAll('{user}', () => name))
+}
+
+/** What the grants allow together. `source` is told by `explain`. Throws `invalid` like `parseGrant`. */
+export function compileGrants(grants: readonly string[], source: string): Permit {
+  return new GrantPermit(grants.map(parseGrant), source)
+}
+
+const permits = new WeakMap<readonly string[], Permit>()
+
+/** The permit of an identity, compiled once for as long as its list of grants lives. Throws `invalid` like `parseGrant`. */
+export function permitOf(identity: Identity): Permit {
+  let permit = permits.get(identity.grants)
+  if (!permit) {
+    permit = compileGrants(identity.grants, identity.source)
+    permits.set(identity.grants, permit)
+  }
+  return permit
+}
+
+type ByAction = Readonly<Record<Action, readonly Grant[]>>
+
+class GrantPermit implements Permit {
+  readonly #grants: readonly Grant[]
+  readonly #source: string
+  readonly #byAction: ByAction
+
+  constructor(grants: readonly Grant[], source: string) {
+    this.#grants = grants
+    this.#source = source
+    const having = (action: Action): readonly Grant[] => grants.filter(({ actions }) => actions.has(action))
+    this.#byAction = {
+      read: having('read'),
+      list: having('list'),
+      create: having('create'),
+      replace: having('replace'),
+      delete: having('delete'),
+    }
+  }
+
+  allows(action: Action, path: StorePath): boolean {
+    for (const { pattern } of this.#byAction[action]) if (pattern.matches(path)) return true
+    return false
+  }
+
+  allowsAllBelow(action: Action, path: StorePath): boolean {
+    for (const { pattern } of this.#byAction[action]) if (pattern.matchesAllBelow(path)) return true
+    return false
+  }
+
+  mayAllowBelow(path: StorePath): boolean {
+    for (const { pattern } of this.#grants) if (pattern.mayMatchBelow(path)) return true
+    return false
+  }
+
+  explain(action: Action, path: StorePath): { readonly grant: string; readonly source: string } | undefined {
+    const grant = this.#byAction[action].find(({ pattern }) => pattern.matches(path))
+    return grant && { grant: grant.text, source: this.#source }
+  }
+}
+
+function wrongGrant(text: string, why: string, cause?: unknown): Failure {
+  return new Failure(
+    'invalid',
+    `The grant ${JSON.stringify(text)} is not right: ${why}.`,
+    cause === undefined ? {} : { cause },
+  )
+}
