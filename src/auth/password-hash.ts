@@ -1,0 +1,94 @@
+import { hash, parseOptions, verify } from '@node-rs/argon2'
+import { Failure } from '../core/failure.js'
+
+/** Makes and checks argon2id hashes (RFC 9106), in a bounded number at a time so that a flood of logins cannot take the machine. */
+export interface PasswordHasher {
+  /** A hash with a salt of its own, in PHC string format. Throws `invalid` for an empty password or one over 1,024 bytes, `throttled` like `verify`. */
+  hash(password: string): Promise<string>
+  /**
+   * Whether the password is the one of the hash. Without a hash, or with one that is none of ours, a dummy is checked
+   * and the answer is no: it costs the same. Throws `throttled` where too many already wait.
+   */
+  verify(hash: string | undefined, password: string): Promise<boolean>
+}
+
+/** Most bytes of a password. */
+export const maxPasswordBytes = 1024
+
+/** OWASP's first choice for argon2id: 19 MiB, two passes, one lane. */
+const cost = { memoryCost: 19_456, timeCost: 2, parallelism: 1, outputLen: 32 }
+/** `Algorithm.Argon2id`, which the package declares as an ambient const enum. */
+const argon2id = 2
+/** Of the same cost; made of random bytes, so no password opens it. */
+const dummyHash = '$argon2id$v=19$m=19456,t=2,p=1$cG9zdGVybi1kdW1teS1zYWx0$3CJkPvwMwWZTlRmuFSFwPX3FzvkUHPKEV8bWSQFK40U'
+
+/** `atOnce` hashings run together, `waiting` more may wait their turn. */
+export function createPasswordHasher(
+  limits: { readonly atOnce: number; readonly waiting: number } = { atOnce: 2, waiting: 64 },
+): PasswordHasher {
+  const turns = new Turns(limits.atOnce, limits.waiting)
+  return {
+    hash: async (password) => {
+      if (password === '') throw new Failure('invalid', 'The password is empty.')
+      if (Buffer.byteLength(password) > maxPasswordBytes)
+        throw new Failure('invalid', `The password is longer than ${maxPasswordBytes} bytes.`)
+      return turns.run(() => hash(password.normalize('NFC'), cost))
+    },
+    verify: async (stored, password) => {
+      const usable = stored !== undefined && isAcceptable(stored) && Buffer.byteLength(password) <= maxPasswordBytes
+      const right = await turns.run(() => verify(usable ? stored : dummyHash, usable ? password.normalize('NFC') : ''))
+      return usable && right
+    },
+  }
+}
+
+/** Whether a hash is argon2id of a cost that one login may have: at most 64 MiB, 10 passes and 4 lanes. */
+function isAcceptable(stored: string): boolean {
+  if (
+    stored.length > 512 ||
+    !/^\$argon2id\$v=19\$m=\d{1,7},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/.test(stored)
+  )
+    return false
+  try {
+    const { algorithm, memoryCost, timeCost, parallelism, outputLen, saltLen } = parseOptions(stored)
+    return (
+      (algorithm as number) === argon2id &&
+      memoryCost <= 65_536 &&
+      timeCost <= 10 &&
+      parallelism <= 4 &&
+      outputLen >= 16 &&
+      saltLen >= 8
+    )
+  } catch {
+    return false
+  }
+}
+
+class Turns {
+  readonly #atOnce: number
+  readonly #mayWait: number
+  readonly #waiting: (() => void)[] = []
+  #running = 0
+
+  constructor(atOnce: number, mayWait: number) {
+    this.#atOnce = atOnce
+    this.#mayWait = mayWait
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#running < this.#atOnce) this.#running++
+    else {
+      if (this.#waiting.length >= this.#mayWait)
+        throw new Failure('throttled', 'Too many logins are being checked. Try again soon.', { retryAfterSeconds: 1 })
+      // Whoever ends hands its turn over, so nobody can slip in between.
+      await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    }
+    try {
+      return await work()
+    } finally {
+      const next = this.#waiting.shift()
+      if (next) next()
+      else this.#running--
+    }
+  }
+}
