@@ -175,14 +175,14 @@ export function guard(
   // A multipart upload is named by an id that says nothing of its path; whoever offers it must bind the two.
   delete guarded.uploads
 
-  const { removeTree, moveTree, assemble, space, presign } = store
+  const { removeTree, moveTree, assemble, space, presign } = bound(store)
   if (removeTree !== undefined)
     guarded.removeTree = async (path, signal) => {
       demand('delete', path)
       if (!permit.allowsAllBelow('delete', path)) throw memberByMember()
       await checkLocks({ path, extent: 'self', membership: true })
       await shortWay(checkLocks({ path, extent: 'tree', membership: true }))
-      await removeTree.call(store, path, signal)
+      await removeTree(path, signal)
     }
   if (moveTree !== undefined)
     guarded.moveTree = async (from, to) => {
@@ -194,17 +194,17 @@ export function guard(
       await checkLocks({ path: from, extent: 'self', membership: true })
       await shortWay(checkLocks({ path: from, extent: 'tree', membership: true }))
       await checkLocks({ path: to, extent: 'tree', membership: true })
-      return moveTree.call(store, from, to)
+      return moveTree(from, to)
     }
   if (assemble !== undefined)
     guarded.assemble = (to, pieces, options = {}) => {
       for (const piece of pieces) if ('from' in piece && piece.from !== to) demand('read', piece.from)
-      return put(to, options, (narrow) => assemble.call(store, to, pieces, narrow))
+      return put(to, options, (narrow) => assemble(to, pieces, narrow))
     }
   if (space !== undefined)
     guarded.space = async (path) => {
       demandVisible(path)
-      return space.call(store, path)
+      return space(path)
     }
   if (presign !== undefined)
     guarded.presign = async (request) => {
@@ -214,7 +214,7 @@ export function guard(
         demand('replace', request.path)
         await checkPut(request.path)
       }
-      return presign.call(store, request)
+      return presign(request)
     }
 
   return {

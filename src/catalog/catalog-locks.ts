@@ -97,13 +97,13 @@ export function catalogLocks(
   }
 
   async function confirm(mine: StoredLock, lock: Lock): Promise<void> {
-    let held = false
-    await update(mine.path, (locks) => {
-      held = locks.some((each) => each.token === mine.token)
-      return held ? locks.map((each) => (each.token === mine.token ? lock : each)) : locks
-    })
-    if (!held)
-      throw new Failure('unavailable', 'The lock could not be taken in time. Try again.', { retryAfterSeconds: 1 })
+    for (;;) {
+      const { locks, version } = await read(mine.path)
+      if (!locks.some((each) => each.token === mine.token))
+        throw new Failure('unavailable', 'The lock could not be taken in time. Try again.', { retryAfterSeconds: 1 })
+      const next = locks.map((each) => (each.token === mine.token ? lock : each))
+      if (await write(mine.path, next, version)) return
+    }
   }
 
   async function takeAt(request: LockRequest): Promise<Lock> {

@@ -54,17 +54,16 @@ export function tended(store: Store, records: Records): Store {
       return relocate(records, from, to, () => store.move(from, to, options))
     },
   }
-  const { removeTree, moveTree, assemble } = store
+  const { removeTree, moveTree, assemble } = bound(store)
   if (removeTree !== undefined)
     self.removeTree = async (path, signal) => {
-      await removeTree.call(store, path, signal)
+      await removeTree(path, signal)
       await forget(path)
     }
-  if (moveTree !== undefined)
-    self.moveTree = (from, to) => relocate(records, from, to, () => moveTree.call(store, from, to))
+  if (moveTree !== undefined) self.moveTree = (from, to) => relocate(records, from, to, () => moveTree(from, to))
   if (assemble !== undefined)
     self.assemble = async (to, pieces, options) => {
-      const written = await assemble.call(store, to, pieces, options)
+      const written = await assemble(to, pieces, options)
       if (written.created) await properties.forget(to)
       return written
     }

@@ -1,0 +1,158 @@
+import { depthOf, type Depth } from './depth.js'
+import { failedMember, hrefElement, multistatusEnd, multistatusStart, xmlType } from './multistatus.js'
+import { allProperties, readPropfind, type PropfindRequest } from './propfind-request.js'
+import type { Resource } from './live-properties.js'
+import type { DavContext, DavServices } from './context.js'
+import { syncTokenOf } from './sync.js'
+import { readDavXml, readSmallBody } from './request-xml.js'
+import { compressed, pieceBytes } from '../http/compress.js'
+import type { Lock } from '../../catalog/locks.js'
+import type { Property } from '../../catalog/properties.js'
+import { Failure, isFailure } from '../../core/failure.js'
+import { header, type HttpRequest, type HttpResponse } from '../../core/http.js'
+import { parentOf, type StorePath } from '../../core/path.js'
+import { parseXml } from '../../core/xml.js'
+import type { Entry } from '../../store/store.js'
+
+/** PROPFIND (RFC 4918 §9.1): streamed in flat memory whatever the size of the tree. */
+export async function propfind(context: DavContext): Promise<HttpResponse> {
+  const { request, target, session } = context
+  const depth = depthOf<Depth>(request, [0, 1, 'infinity'], 'infinity')
+  const asked = await readAsked(request)
+  const entry = await session.store.stat(target.path, request.signal)
+  if (entry === undefined) throw new Failure('not-found', 'There is nothing at this path.')
+  if (target.slash && entry.kind === 'file' && target.path !== '/')
+    throw new Failure('not-found', 'There is no collection at this path.')
+  const own = await resourceFor(context, entry, asked)
+  if (depth === 0 || entry.kind === 'file') {
+    const body = multistatusStart + responseElement(own, asked, isBrief(request)) + multistatusEnd
+    return compressed(request, { status: 207, headers: [xmlType], body: Buffer.from(body) })
+  }
+  return compressed(request, { status: 207, headers: [xmlType], body: listing(context, own, depth, asked) })
+}
+
+/** The resource itself, with what only the request's own target is asked for. */
+async function resourceFor(context: DavContext, entry: Entry, asked: PropfindRequest): Promise<Resource> {
+  const { session, services, request } = context
+  const { path } = entry
+  const quota =
+    (asked.wants('quota-available-bytes') || asked.wants('quota-used-bytes')) && !hidesQuota(services, request)
+  return {
+    entry,
+    locks: await session.locks.covering(path),
+    dead: await session.properties.of(path),
+    session,
+    now: services.clock.now(),
+    space: quota ? await session.store.space?.(path) : undefined,
+    syncToken: asked.wants('sync-token') && entry.kind === 'directory' ? await syncTokenOf(context, path) : undefined,
+  }
+}
+
+async function* listing(
+  context: DavContext,
+  own: Resource,
+  depth: 1 | 'infinity',
+  asked: PropfindRequest,
+): AsyncGenerator<Uint8Array> {
+  const { request, session, services } = context
+  const brief = isBrief(request)
+  const root = own.entry.path
+  let text = multistatusStart + responseElement(own, asked, brief)
+  let members = 0
+  const records = new MemberRecords(context, own)
+  try {
+    for await (const entries of session.store.list(root, { depth, signal: request.signal })) {
+      for (const entry of entries) {
+        if (depth === 'infinity' && ++members > services.maxMembers)
+          throw new Failure('no-space', `Only the first ${services.maxMembers} members are listed; use Depth 1.`)
+        const directory = depth === 1 ? root : parentOf(entry.path)
+        if (directory !== records.directory) await records.enter(directory)
+        text += responseElement(records.resource(entry), asked, brief)
+        if (text.length >= pieceBytes) {
+          yield Buffer.from(text)
+          text = ''
+        }
+      }
+    }
+  } catch (error) {
+    // The status line is long gone: what is wrong is said for the collection itself (RFC 4918 §9.1, §13).
+    if (!isFailure(error) || isFailure(error, 'incomplete')) throw error
+    text += failedMember(root, error, session.basePath)
+  }
+  yield Buffer.from(text + multistatusEnd)
+}
+
+/** Locks and dead properties of a directory's members, fetched once for all of them. */
+class MemberRecords {
+  readonly #context: DavContext
+  readonly #own: Resource
+  #dead: ReadonlyMap<StorePath, readonly Property[]> = new Map()
+  #locks: ReadonlyMap<StorePath, readonly Lock[]> = new Map()
+  /** Deep locks from above, which apply to every member. */
+  #inherited: readonly Lock[] = []
+  directory: StorePath | undefined
+
+  constructor(context: DavContext, own: Resource) {
+    this.#context = context
+    this.#own = own
+  }
+
+  async enter(directory: StorePath): Promise<void> {
+    const { session } = this.#context
+    const covering = directory === this.#own.entry.path ? this.#own.locks : await session.locks.covering(directory)
+    this.#inherited = covering.filter((lock) => lock.depth === 'infinity')
+    this.#dead = await session.properties.members(directory)
+    this.#locks = await session.locks.members(directory)
+    this.directory = directory
+  }
+
+  resource(entry: Entry): Resource {
+    const { session, now, space } = this.#own
+    const own = this.#locks.size === 0 ? undefined : this.#locks.get(entry.path)
+    return {
+      entry,
+      locks: own === undefined ? this.#inherited : [...own, ...this.#inherited],
+      dead: (this.#dead.size === 0 ? undefined : this.#dead.get(entry.path)) ?? none,
+      session,
+      now,
+      space,
+    }
+  }
+}
+
+const none: readonly Property[] = []
+
+function hidesQuota(services: DavServices, request: HttpRequest): boolean {
+  const agent = header(request, 'user-agent') ?? ''
+  return services.hideQuotaFrom.some((beginning) => agent.startsWith(beginning))
+}
+
+/** One `response` element. */
+export function responseElement(resource: Resource, asked: PropfindRequest, brief: boolean): string {
+  const { entry, session } = resource
+  return `<D:response>${hrefElement(entry.path, entry.kind === 'directory', session.basePath)}${asked.propstats(resource, brief)}</D:response>\n`
+}
+
+/** `Brief: t` (Explorer) and `Prefer: return=minimal` (RFC 8144) leave out what a resource does not have. */
+export function isBrief(request: HttpRequest): boolean {
+  return (
+    (request.headers.has('brief') && header(request, 'brief')?.toLowerCase() === 't') ||
+    (request.headers.has('prefer') && /\breturn=minimal\b/i.test(header(request, 'prefer') ?? ''))
+  )
+}
+
+const remembered = new Map<string, PropfindRequest>()
+
+/** Clients send the same few bodies for ever: what they mean is worked out once. */
+async function readAsked(request: HttpRequest): Promise<PropfindRequest> {
+  const bytes = await readSmallBody(request)
+  if (bytes === undefined) return readPropfind(await readDavXml(request))
+  if (bytes.length === 0) return allProperties
+  const key = bytes.toString('latin1')
+  const known = remembered.get(key)
+  if (known !== undefined) return known
+  const asked = readPropfind(parseXml(bytes))
+  if (remembered.size >= 256) remembered.clear()
+  remembered.set(key, asked)
+  return asked
+}

@@ -1,0 +1,120 @@
+import type { DavContext } from './context.js'
+import { apacheNamespace, isOverridable, liveProperty } from './live-properties.js'
+import { hrefElement, multistatus, propstat, statusElement } from './multistatus.js'
+import { emptyElement, isWin32Property } from './propfind-request.js'
+import { readDavXml } from './request-xml.js'
+import type { PropertyChange, PropertyName } from '../../catalog/properties.js'
+import { Failure } from '../../core/failure.js'
+import { parseHttpDate, type HttpResponse } from '../../core/http.js'
+import { childElements, davNamespace, is, serializeXml, textOf, type XmlElement } from '../../core/xml.js'
+import type { EntryChange } from '../../store/store.js'
+
+/** PROPPATCH (RFC 4918 §9.2): all of the instructions in their order, or none of them. */
+export async function proppatch({ request, target, session }: DavContext): Promise<HttpResponse> {
+  const update = readUpdate(await readDavXml(request))
+  const entry = await session.store.stat(target.path, request.signal)
+  if (entry === undefined) throw new Failure('not-found', 'There is nothing at this path.')
+  const href = hrefElement(entry.path, entry.kind === 'directory', session.basePath)
+  const refused = update.instructions.filter(({ verdict }) => verdict !== 'ok')
+  if (refused.length > 0) {
+    const failed = (wanted: 'protected' | 'malformed'): string =>
+      refused
+        .filter(({ verdict }) => verdict === wanted)
+        .map(({ name }) => emptyElement(name))
+        .join('')
+    const others = update.instructions
+      .filter(({ verdict }) => verdict === 'ok')
+      .map(({ name }) => emptyElement(name))
+      .join('')
+    const forbidden = failed('protected')
+    return multistatus(
+      `<D:response>${href}` +
+        (forbidden === ''
+          ? ''
+          : `<D:propstat><D:prop>${forbidden}</D:prop>${statusElement(403)}<D:error><D:cannot-modify-protected-property/></D:error></D:propstat>`) +
+        propstat(failed('malformed'), 409) +
+        propstat(others, 424) +
+        '</D:response>',
+    )
+  }
+  // Office sets these on the file it has locked, without the token of its own lock.
+  if (update.instructions.every(({ name }) => isWin32Property(name))) {
+    for (const lock of await session.locks.covering(target.path))
+      if (lock.principal === session.holder.principal) session.holder.tokens.add(lock.token)
+  }
+  if (Object.keys(update.entry).length > 0) await session.store.change(target.path, update.entry)
+  await session.properties.change(target.path, update.changes)
+  const done = update.instructions.map(({ name }) => emptyElement(name)).join('')
+  return multistatus(`<D:response>${href}${propstat(done, 200)}</D:response>`)
+}
+
+/** What a `propertyupdate` element asks for. */
+export interface PropertyUpdate {
+  readonly instructions: readonly { readonly name: PropertyName; readonly verdict: 'ok' | 'protected' | 'malformed' }[]
+  readonly changes: readonly PropertyChange[]
+  readonly entry: EntryChange
+}
+
+/** Reads a PROPPATCH body, or the `set` elements of an extended MKCOL. Throws `invalid`. */
+export function readUpdate(root: XmlElement | undefined, rootName = 'propertyupdate'): PropertyUpdate {
+  if (root === undefined || !is(root, davNamespace, rootName))
+    throw new Failure('invalid', `The body must be a DAV: ${rootName} element.`)
+  const instructions: PropertyUpdate['instructions'][number][] = []
+  const changes: PropertyChange[] = []
+  let entry: EntryChange = {}
+  for (const action of childElements(root)) {
+    if (action.namespace !== davNamespace || (action.name !== 'set' && action.name !== 'remove')) continue
+    for (const prop of childElements(action).filter((child) => is(child, davNamespace, 'prop'))) {
+      for (const element of childElements(prop)) {
+        const { namespace, name } = element
+        const property = { namespace, name }
+        const change = action.name === 'set' ? entryChange(element) : undefined
+        if (change !== undefined) {
+          instructions.push({ name: property, verdict: change === 'malformed' ? 'malformed' : 'ok' })
+          if (change !== 'malformed') entry = { ...entry, ...change }
+          // A time that Windows set is shown again to Windows as it was written.
+          if (isLive(property)) continue
+        } else if (isLive(property) && !isOverridable(property)) {
+          instructions.push({ name: property, verdict: 'protected' })
+          continue
+        } else instructions.push({ name: property, verdict: 'ok' })
+        changes.push(
+          action.name === 'set'
+            ? { kind: 'set', property: { ...property, xml: serializeXml(element) } }
+            : { kind: 'remove', property },
+        )
+      }
+    }
+  }
+  if (instructions.length === 0) throw new Failure('invalid', `The ${rootName} element names no property.`)
+  return { instructions, changes, entry }
+}
+
+function isLive(name: PropertyName): boolean {
+  return liveProperty(name) !== undefined
+}
+
+/** What setting a property changes of the file itself; undefined for ordinary properties. */
+function entryChange(element: XmlElement): EntryChange | 'malformed' | undefined {
+  const { namespace, name } = element
+  if (namespace === apacheNamespace && name === 'executable') {
+    const text = textOf(element).trim().toUpperCase()
+    return text === 'T' || text === 'F' ? { executable: text === 'T' } : 'malformed'
+  }
+  const isTime =
+    (namespace === davNamespace && (name === 'getlastmodified' || name === 'lastmodified')) ||
+    (isWin32Property(element) && name === 'Win32LastModifiedTime')
+  if (!isTime) return undefined
+  const modified = timeOf(textOf(element).trim())
+  return modified === undefined ? 'malformed' : { modified }
+}
+
+/** Milliseconds of an HTTP date, an RFC 3339 time or Unix seconds. */
+function timeOf(text: string): number | undefined {
+  if (/^\d{1,12}(?:\.\d+)?$/.test(text)) return Math.round(Number(text) * 1000)
+  if (/^\d{4}-\d\d-\d\dT/.test(text)) {
+    const time = Date.parse(text)
+    return Number.isNaN(time) ? undefined : time
+  }
+  return parseHttpDate(text)
+}
