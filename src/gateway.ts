@@ -1,0 +1,184 @@
+import { randomBytes } from 'node:crypto'
+import type { Logger } from 'pino'
+import { permitOf } from './auth/grant.js'
+import { guard } from './auth/guard.js'
+import type { Identity } from './auth/identity.js'
+import { principalOf } from './auth/identity.js'
+import type { Locks } from './catalog/locks.js'
+import type { Properties } from './catalog/properties.js'
+import { Failure } from './core/failure.js'
+import type { Header, HttpRequest, HttpResponse } from './core/http.js'
+import { isWithin, parseTarget } from './core/path.js'
+import type { ParsedTarget } from './core/path.js'
+import { AccessLog } from './gateway/access-log.js'
+import type { FinishedExchange, RequestNotes } from './gateway/access-log.js'
+import { corsHeaders, isForged, preflight } from './gateway/cross-origin.js'
+import type { CrossOriginRules } from './gateway/cross-origin.js'
+import { surfaceOf } from './gateway/surface.js'
+import type { SurfaceName } from './gateway/surface.js'
+import { isOwnPath } from './protocol/admin/index.js'
+import type { OwnPages } from './protocol/admin/index.js'
+import type { Protocol, Session } from './protocol/protocol.js'
+import { principalsPath } from './protocol/webdav/index.js'
+import type { Store } from './store/store.js'
+
+export interface GatewayOptions {
+  /** Who asks, and the request with a body that is checked as far as the credential signs it; undefined without a credential. */
+  readonly authenticate: (
+    request: HttpRequest,
+  ) => Promise<{ readonly identity: Identity; readonly request: HttpRequest } | undefined>
+  /** `WWW-Authenticate` values, in order of preference. */
+  readonly challenges: readonly string[]
+  /** The whole store that an identity gets; the gateway guards it. */
+  readonly storeFor: (identity: Identity) => Promise<Store>
+  readonly locks: Locks
+  readonly properties: Properties
+  readonly surfaces: Readonly<Record<SurfaceName, Protocol>>
+  readonly ownPages: OwnPages
+  /** What each listener speaks, by its name; everything where it is not listed. */
+  readonly spoken: ReadonlyMap<string, readonly SurfaceName[]>
+  /** What requests without a credential act as; without it they are asked for one. */
+  readonly anonymous: Identity | undefined
+  readonly basePath: string
+  /** Lower case. */
+  readonly publicOrigins: readonly string[]
+  readonly crossOrigin: CrossOriginRules
+  /** Answer 403, not 401, to callers that are not known. */
+  readonly uniform403: boolean
+  readonly log: Logger
+  /** Log a line per request. */
+  readonly logRequests: boolean
+}
+
+export interface Gateway {
+  /** Answers a request. Never rejects: this is where every failure becomes an answer. */
+  handle(request: HttpRequest): Promise<HttpResponse>
+  /** To be told of every exchange when it is over; writes the access log. */
+  finished(exchange: FinishedExchange): void
+}
+
+/** What stands between a transport and the dialects: route, authenticate, guard, dispatch, refuse. */
+export function createGateway(options: GatewayOptions): Gateway {
+  return new OneGateway(options)
+}
+
+class OneGateway implements Gateway {
+  readonly #options: GatewayOptions
+  readonly #accessLog: AccessLog
+  readonly #idPrefix = randomBytes(5).toString('base64url')
+  #count = 0
+
+  constructor(options: GatewayOptions) {
+    this.#options = options
+    this.#accessLog = new AccessLog(options.log)
+  }
+
+  async handle(request: HttpRequest): Promise<HttpResponse> {
+    const { crossOrigin } = this.#options
+    this.#count += 1
+    const notes: RequestNotes = {
+      id: `${this.#idPrefix}-${this.#count.toString(36)}`,
+      started: performance.now(),
+      surface: 'own',
+      user: undefined,
+      failure: undefined,
+    }
+    if (this.#options.logRequests) this.#accessLog.begin(request, notes)
+    const surface = surfaceOf(request, this.#options.spoken.get(request.listener) ?? [])
+    notes.surface = surface
+    const protocol = this.#options.surfaces[surface]
+    const response = await this.#answer(request, protocol, notes).catch((error: unknown) =>
+      error instanceof Failure ? this.#refuse(error, request, protocol, notes) : this.#fault(error, request, notes),
+    )
+    return withHeaders(response, corsHeaders(request, crossOrigin))
+  }
+
+  finished(exchange: FinishedExchange): void {
+    if (this.#options.logRequests) this.#accessLog.write(exchange)
+  }
+
+  async #answer(request: HttpRequest, protocol: Protocol, notes: RequestNotes): Promise<HttpResponse> {
+    const { crossOrigin, ownPages } = this.#options
+    const allowed = preflight(request, crossOrigin)
+    if (allowed !== undefined) return allowed
+    if (isForged(request, crossOrigin))
+      throw new Failure('denied', 'A page of another origin must not do this. Allow its origin under cors.origins.')
+    const target = targetOf(request)
+    if (isOwnPath(target.path) && !isWithin(target.path, principalsPath)) {
+      notes.surface = 'own'
+      const page = await ownPages(request, target.path)
+      if (page === undefined) throw new Failure('not-found', 'There is no such page.')
+      return page
+    }
+    const known = await this.#authenticate(request)
+    notes.user = principalOf(known.identity)
+    try {
+      return await protocol.handle(known.request, target, await this.#session(known.identity))
+    } catch (error) {
+      // Whoever has not said who they are can be asked to.
+      if (known.identity === this.#options.anonymous && error instanceof Failure && error.kind === 'denied')
+        throw new Failure('unauthenticated', 'This needs a login.', { cause: error })
+      throw error
+    }
+  }
+
+  async #authenticate(request: HttpRequest): Promise<{ readonly identity: Identity; readonly request: HttpRequest }> {
+    const { authenticate, anonymous } = this.#options
+    const known = await authenticate(request)
+    if (known !== undefined) return known
+    if (anonymous === undefined) throw new Failure('unauthenticated', 'This needs a login.')
+    return { identity: anonymous, request }
+  }
+
+  async #session(identity: Identity): Promise<Session> {
+    const { locks, properties, storeFor, basePath, publicOrigins } = this.#options
+    const permit = permitOf(identity)
+    const holder = { principal: principalOf(identity), tokens: new Set<string>() }
+    const store = await storeFor(identity)
+    return {
+      ...guard({ store, locks, properties }, permit, holder),
+      identity,
+      holder,
+      permit,
+      basePath,
+      publicOrigins,
+    }
+  }
+
+  #refuse(failure: Failure, request: HttpRequest, protocol: Protocol, notes: RequestNotes): HttpResponse {
+    notes.failure = failure.kind
+    const shown =
+      failure.kind === 'unauthenticated' && this.#options.uniform403
+        ? new Failure('denied', 'Access is denied.')
+        : failure
+    if (failure.kind === 'unavailable' || failure.kind === 'no-space')
+      this.#options.log.warn({ id: notes.id, err: failure }, failure.message)
+    const response = protocol.refuse(shown, request)
+    if (response.status !== 401) return response
+    const challenges = this.#options.challenges.map((challenge): Header => ['WWW-Authenticate', challenge])
+    return withHeaders(response, challenges)
+  }
+
+  /** What nobody meant to happen: the log explains the id, the client learns nothing else. */
+  #fault(error: unknown, request: HttpRequest, notes: RequestNotes): HttpResponse {
+    notes.failure = 'fault'
+    this.#options.log.error({ id: notes.id, err: error, method: request.method }, `fault ${notes.id}`)
+    return {
+      status: 500,
+      headers: [
+        ['Content-Type', 'text/plain; charset=utf-8'],
+        ['Cache-Control', 'no-store'],
+      ],
+      body: Buffer.from(`Something went wrong here. The server's log explains it under ${notes.id}.\n`),
+    }
+  }
+}
+
+/** `OPTIONS *` (RFC 9110 §9.3.7) asks about the server as a whole, which answers as its root does. */
+function targetOf(request: HttpRequest): ParsedTarget {
+  return parseTarget(request.target === '*' && request.method === 'OPTIONS' ? '/' : request.target)
+}
+
+function withHeaders(response: HttpResponse, more: readonly Header[]): HttpResponse {
+  return more.length === 0 ? response : { ...response, headers: [...response.headers, ...more] }
+}

@@ -1,0 +1,39 @@
+import type { HttpRequest, HttpResponse } from '../../core/http.js'
+import { ownSegment } from '../../core/path.js'
+import type { StorePath } from '../../core/path.js'
+
+export interface OwnPagesOptions {
+  /** Whether files can be served now. May reject, which is a no. */
+  readonly ready: () => Promise<boolean>
+}
+
+/** Answers below `/-/` that need no login; undefined where the path is none of them. */
+export type OwnPages = (request: HttpRequest, path: StorePath) => Promise<HttpResponse | undefined>
+
+/** `/-/health`: the process is alive. `/-/ready`: it can reach its files and its catalog. */
+export function createOwnPages(options: OwnPagesOptions): OwnPages {
+  return async (request, path) => {
+    if (path === '/-/health') return answer(request, 200, 'ok\n')
+    if (path !== '/-/ready') return undefined
+    const ready = await options.ready().catch(() => false)
+    return ready ? answer(request, 200, 'ready\n') : answer(request, 503, 'not ready\n')
+  }
+}
+
+/** Whether a path is Postern's own: no file can be there. */
+export function isOwnPath(path: StorePath): boolean {
+  return path === `/${ownSegment}` || path.startsWith(`/${ownSegment}/`)
+}
+
+function answer(request: HttpRequest, status: number, text: string): HttpResponse {
+  if (request.method !== 'GET' && request.method !== 'HEAD')
+    return { status: 405, headers: [['Allow', 'GET, HEAD']], body: Buffer.from('') }
+  return {
+    status,
+    headers: [
+      ['Content-Type', 'text/plain; charset=utf-8'],
+      ['Cache-Control', 'no-store'],
+    ],
+    body: Buffer.from(text),
+  }
+}
