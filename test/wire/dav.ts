@@ -76,3 +76,8 @@ export function propertyStatus(answer: Answer, localName: string): number {
   }
   return 0
 }
+
+/** Whether a status blames the client (4xx). */
+export function isRefusal(code: number): boolean {
+  return code >= 400 && code < 500
+}
