@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
+import type { Authenticator } from './auth/authenticator.js'
 import { permitOf } from './auth/grant.js'
 import { guard } from './auth/guard.js'
 import type { Identity } from './auth/identity.js'
 import { principalOf } from './auth/identity.js'
+import type { StoreSource } from './auth/source.js'
 import type { Locks } from './catalog/locks.js'
 import type { Properties } from './catalog/properties.js'
-import { Failure } from './core/failure.js'
+import { Failure, isFailure } from './core/failure.js'
 import type { Header, HttpRequest, HttpResponse } from './core/http.js'
 import { isWithin, parseTarget } from './core/path.js'
 import type { ParsedTarget } from './core/path.js'
@@ -20,25 +22,17 @@ import { isOwnPath } from './protocol/admin/index.js'
 import type { OwnPages } from './protocol/admin/index.js'
 import type { Protocol, Session } from './protocol/protocol.js'
 import { principalsPath } from './protocol/webdav/index.js'
-import type { Store } from './store/store.js'
 
 export interface GatewayOptions {
-  /** Who asks, and the request with a body that is checked as far as the credential signs it; undefined without a credential. */
-  readonly authenticate: (
-    request: HttpRequest,
-  ) => Promise<{ readonly identity: Identity; readonly request: HttpRequest } | undefined>
-  /** `WWW-Authenticate` values, in order of preference. */
-  readonly challenges: readonly string[]
-  /** The whole store that an identity gets; the gateway guards it. */
-  readonly storeFor: (identity: Identity) => Promise<Store>
+  readonly authenticator: Authenticator
+  /** Whole stores; the gateway guards them. */
+  readonly stores: StoreSource
   readonly locks: Locks
   readonly properties: Properties
   readonly surfaces: Readonly<Record<SurfaceName, Protocol>>
   readonly ownPages: OwnPages
   /** What each listener speaks, by its name; everything where it is not listed. */
   readonly spoken: ReadonlyMap<string, readonly SurfaceName[]>
-  /** What requests without a credential act as; without it they are asked for one. */
-  readonly anonymous: Identity | undefined
   readonly basePath: string
   /** Lower case. */
   readonly publicOrigins: readonly string[]
@@ -110,31 +104,23 @@ class OneGateway implements Gateway {
       if (page === undefined) throw new Failure('not-found', 'There is no such page.')
       return page
     }
-    const known = await this.#authenticate(request)
-    notes.user = principalOf(known.identity)
+    const identity = await this.#options.authenticator.authenticate(request)
+    notes.user = principalOf(identity)
     try {
-      return await protocol.handle(known.request, target, await this.#session(known.identity))
+      return await protocol.handle(request, target, await this.#session(identity))
     } catch (error) {
       // Whoever has not said who they are can be asked to.
-      if (known.identity === this.#options.anonymous && error instanceof Failure && error.kind === 'denied')
+      if (identity.source === 'anonymous' && isFailure(error, 'denied'))
         throw new Failure('unauthenticated', 'This needs a login.', { cause: error })
       throw error
     }
   }
 
-  async #authenticate(request: HttpRequest): Promise<{ readonly identity: Identity; readonly request: HttpRequest }> {
-    const { authenticate, anonymous } = this.#options
-    const known = await authenticate(request)
-    if (known !== undefined) return known
-    if (anonymous === undefined) throw new Failure('unauthenticated', 'This needs a login.')
-    return { identity: anonymous, request }
-  }
-
   async #session(identity: Identity): Promise<Session> {
-    const { locks, properties, storeFor, basePath, publicOrigins } = this.#options
+    const { locks, properties, stores, basePath, publicOrigins } = this.#options
     const permit = permitOf(identity)
     const holder = { principal: principalOf(identity), tokens: new Set<string>() }
-    const store = await storeFor(identity)
+    const store = await stores.storeFor(identity)
     return {
       ...guard({ store, locks, properties }, permit, holder),
       identity,
@@ -155,8 +141,11 @@ class OneGateway implements Gateway {
       this.#options.log.warn({ id: notes.id, err: failure }, failure.message)
     const response = protocol.refuse(shown, request)
     if (response.status !== 401) return response
-    const challenges = this.#options.challenges.map((challenge): Header => ['WWW-Authenticate', challenge])
-    return withHeaders(response, challenges)
+    const challenges = this.#options.authenticator.challenges()
+    return withHeaders(
+      response,
+      challenges.map((challenge): Header => ['WWW-Authenticate', challenge]),
+    )
   }
 
   /** What nobody meant to happen: the log explains the id, the client learns nothing else. */
