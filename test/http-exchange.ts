@@ -1,8 +1,18 @@
 import { gunzipSync } from 'node:zlib'
+import { compileGrants } from '../src/auth/grant.js'
+import { guard } from '../src/auth/guard.js'
+import { catalogLocks } from '../src/catalog/catalog-locks.js'
+import type { Locks } from '../src/catalog/locks.js'
+import { openMemoryCatalog } from '../src/catalog/memory.js'
+import { catalogProperties } from '../src/catalog/properties.js'
+import { systemClock } from '../src/core/clock.js'
 import { Failure } from '../src/core/failure.js'
 import { isFileRange } from '../src/core/http.js'
 import type { HttpRequest, HttpResponse } from '../src/core/http.js'
+import { parseTarget, toPath } from '../src/core/path.js'
 import type { Protocol, Session } from '../src/protocol/protocol.js'
+import { openMemoryStore } from '../src/store/memory.js'
+import type { Store } from '../src/store/store.js'
 
 /** What a test says of a request; the rest is as a transport would have it. */
 export interface Asked {
@@ -57,17 +67,51 @@ export async function read(response: HttpResponse): Promise<Answer> {
   return { status: response.status, bytes, text: bytes.toString(), header }
 }
 
-/** Sends a request through a protocol as the gateway does: a Failure comes back as its refusal. */
-export async function exchange(
+/** A protocol over a store as a gateway serves it, without a socket in between. */
+export interface Site {
+  /** The store itself, with no guard around it. */
+  readonly store: Store
+  readonly locks: Locks
+  /** Sends a request as a caller with these grants; a Failure comes back as its refusal. */
+  ask(method: string, target: string, asked?: Asked & { readonly grants?: readonly string[] }): Promise<Answer>
+  /** Puts files with these contents in place. */
+  fill(files: Readonly<Record<string, string>>): Promise<void>
+}
+
+/** A site over a store of its own, in memory unless another one is given. */
+export function openSite(
   protocol: Protocol,
-  session: Session,
-  request: HttpRequest,
-  target: Parameters<Protocol['handle']>[1],
-): Promise<Answer> {
-  try {
-    return await read(await protocol.handle(request, target, session))
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error
-    return read(protocol.refuse(error, request))
+  options: { readonly store?: Store; readonly basePath?: string } = {},
+): Site {
+  const store = options.store ?? openMemoryStore()
+  const catalog = openMemoryCatalog({ clock: systemClock })
+  const locks = catalogLocks(catalog, systemClock)
+  const properties = catalogProperties(catalog)
+  return {
+    store,
+    locks,
+    async ask(method, target, { grants = ['rw:/**'], ...asked } = {}) {
+      const permit = compileGrants(grants, 'test')
+      const holder = { principal: 'test:alice', tokens: new Set<string>() }
+      const session: Session = {
+        ...guard({ store, locks, properties }, permit, holder),
+        holder,
+        identity: { name: 'alice', source: 'test', grants },
+        permit,
+        basePath: options.basePath ?? '',
+        publicOrigins: ['http://localhost'],
+      }
+      const request = requestOf(method, target, asked)
+      try {
+        return await read(await protocol.handle(request, parseTarget(target), session))
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error
+        return read(protocol.refuse(error, request))
+      }
+    },
+    async fill(files) {
+      for (const [path, text] of Object.entries(files))
+        await store.write(toPath(path), once(Buffer.from(text)), { parents: true })
+    },
   }
 }

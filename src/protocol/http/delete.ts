@@ -1,36 +1,30 @@
 import { Failure, isFailure } from '../../core/failure.js'
 import type { HttpResponse } from '../../core/http.js'
-import type { StorePath } from '../../core/path.js'
 import { removeTree } from '../../store/tree.js'
+import type { TreeRemoved } from '../../store/tree.js'
 import { evaluate, readPreconditions } from '../conditional.js'
 import { problem, statusOf } from './failures.js'
 import type { FileContext } from './file-context.js'
-
-/** A member of a tree that is still there, and why. */
-export interface RemainingMember {
-  readonly path: StorePath
-  readonly failure: Failure
-}
 
 /** More are counted, not named. */
 const mostNamed = 100
 
 /** DELETE of a file or a tree: 204, or a problem that names what is still there. Throws like `removeTarget`. */
 export async function deleteFile(context: FileContext): Promise<HttpResponse> {
-  const remaining = await removeTarget(context)
-  if (remaining.length === 0) return { status: 204, headers: [] }
-  const statuses = new Set(remaining.map(({ failure }) => statusOf(failure)))
+  const { failures, omitted } = await removeTarget(context)
+  if (failures.length === 0) return { status: 204, headers: [] }
+  const statuses = new Set(failures.map(({ failure }) => statusOf(failure)))
   const [only = 409] = statuses
-  const members = remaining.slice(0, mostNamed).map(({ path, failure }) => ({ path, detail: failure.message }))
-  const detail = `${remaining.length} members could not be removed; the rest is gone.`
+  const members = failures.slice(0, mostNamed).map(({ path, failure }) => ({ path, detail: failure.message }))
+  const detail = `${failures.length + omitted} members could not be removed; the rest is gone.`
   return problem(context.request, statuses.size === 1 && only < 500 ? only : 409, detail, { members })
 }
 
 /**
- * Removes the file or the tree that a request names and resolves to the members that had to stay, none when all is gone.
+ * Removes the file or the tree that a request names and resolves to the members that had to stay, none when all is gone (for a 207 in WebDAV).
  * Throws `not-found`, `precondition`, `denied`, `locked` where nothing was done.
  */
-export async function removeTarget({ request, target, session }: FileContext): Promise<readonly RemainingMember[]> {
+export async function removeTarget({ request, target, session }: FileContext): Promise<TreeRemoved> {
   const { path } = target
   const { store } = session
   const { signal } = request
@@ -46,10 +40,9 @@ export async function removeTarget({ request, target, session }: FileContext): P
   }
   try {
     await store.remove(path, { signal, ...(ifMatch !== undefined && { ifMatch }) })
-    return []
+    return { failures: [], omitted: 0 }
   } catch (error) {
     if (!isFailure(error, 'not-empty')) throw error
   }
-  const { failures } = await removeTree(store, path, { signal })
-  return failures
+  return removeTree(store, path, { signal })
 }
