@@ -67,13 +67,20 @@ export async function read(response: HttpResponse): Promise<Answer> {
   return { status: response.status, bytes, text: bytes.toString(), header }
 }
 
+export interface AskedAs extends Asked {
+  /** `rw:/**` by default. */
+  readonly grants?: readonly string[]
+}
+
 /** A protocol over a store as a gateway serves it, without a socket in between. */
 export interface Site {
   /** The store itself, with no guard around it. */
   readonly store: Store
   readonly locks: Locks
   /** Sends a request as a caller with these grants; a Failure comes back as its refusal. */
-  ask(method: string, target: string, asked?: Asked & { readonly grants?: readonly string[] }): Promise<Answer>
+  ask(method: string, target: string, asked?: AskedAs): Promise<Answer>
+  /** The same, with the answer as a transport gets it. */
+  respond(method: string, target: string, asked?: AskedAs): Promise<HttpResponse>
   /** Puts files with these contents in place. */
   fill(files: Readonly<Record<string, string>>): Promise<void>
 }
@@ -87,28 +94,35 @@ export function openSite(
   const catalog = openMemoryCatalog({ clock: systemClock })
   const locks = catalogLocks(catalog, systemClock)
   const properties = catalogProperties(catalog)
+  async function respond(
+    method: string,
+    target: string,
+    { grants = ['rw:/**'], ...asked }: AskedAs = {},
+  ): Promise<HttpResponse> {
+    const permit = compileGrants(grants, 'test')
+    const holder = { principal: 'test:alice', tokens: new Set<string>() }
+    const session: Session = {
+      ...guard({ store, locks, properties }, permit, holder),
+      holder,
+      identity: { name: 'alice', source: 'test', grants },
+      permit,
+      basePath: options.basePath ?? '',
+      publicOrigins: ['http://localhost'],
+    }
+    const request = requestOf(method, target, asked)
+    try {
+      return await protocol.handle(request, parseTarget(target), session)
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error
+      return protocol.refuse(error, request)
+    }
+  }
+
   return {
     store,
     locks,
-    async ask(method, target, { grants = ['rw:/**'], ...asked } = {}) {
-      const permit = compileGrants(grants, 'test')
-      const holder = { principal: 'test:alice', tokens: new Set<string>() }
-      const session: Session = {
-        ...guard({ store, locks, properties }, permit, holder),
-        holder,
-        identity: { name: 'alice', source: 'test', grants },
-        permit,
-        basePath: options.basePath ?? '',
-        publicOrigins: ['http://localhost'],
-      }
-      const request = requestOf(method, target, asked)
-      try {
-        return await read(await protocol.handle(request, parseTarget(target), session))
-      } catch (error) {
-        if (!(error instanceof Failure)) throw error
-        return read(protocol.refuse(error, request))
-      }
-    },
+    respond,
+    ask: async (method, target, asked) => read(await respond(method, target, asked)),
     async fill(files) {
       for (const [path, text] of Object.entries(files))
         await store.write(toPath(path), once(Buffer.from(text)), { parents: true })
