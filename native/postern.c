@@ -1,0 +1,582 @@
+/*
+ * Directory-relative system calls that Node does not offer. Every function returns a number: a result, or a negative
+ * errno; none throws. `facts` is a Float64Array into which what is known of a file is written, FACTS numbers each.
+ * Everything here has a slower way in JavaScript (src/store/proc-calls.ts), on Linux.
+ */
+#define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64
+#define _DARWIN_C_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/types.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <linux/fs.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#endif
+#define NAPI_VERSION 8
+#include <node_api.h>
+
+#define ABI 1
+#define FACTS 16
+#define PATH_BYTES 4200
+#define NAME_BYTES 1100
+#define ARGUMENTS 8
+
+enum { KIND_FILE = 1, KIND_DIRECTORY = 2, KIND_LINK = 3, KIND_OTHER = 4 };
+
+/* ---- values in and out ---- */
+
+static napi_value number(napi_env env, double value) {
+  napi_value result;
+  napi_create_double(env, value, &result);
+  return result;
+}
+
+static napi_value small(napi_env env, int value) {
+  napi_value result;
+  napi_create_int32(env, value, &result);
+  return result;
+}
+
+static napi_value outcome(napi_env env, int result) { return small(env, result < 0 ? -errno : result); }
+
+static void arguments(napi_env env, napi_callback_info info, napi_value *values) {
+  size_t count = ARGUMENTS;
+  napi_get_cb_info(env, info, &count, values, NULL, NULL);
+}
+
+static int integer(napi_env env, napi_value value) {
+  int32_t result = -1;
+  napi_get_value_int32(env, value, &result);
+  return result;
+}
+
+static double real(napi_env env, napi_value value) {
+  double result = 0;
+  napi_get_value_double(env, value, &result);
+  return result;
+}
+
+static bool truth(napi_env env, napi_value value) {
+  bool result = false;
+  napi_get_value_bool(env, value, &result);
+  return result;
+}
+
+/* A string without NUL that fits, else false: a name cut short would be another name. */
+static bool text(napi_env env, napi_value value, char *buffer, size_t size) {
+  size_t length = 0;
+  if (napi_get_value_string_utf8(env, value, buffer, size, &length) != napi_ok) return false;
+  return length < size - 4 && strlen(buffer) == length;
+}
+
+static double *room(napi_env env, napi_value value, size_t index) {
+  napi_typedarray_type type;
+  size_t length = 0;
+  void *data = NULL;
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, NULL, NULL) != napi_ok) return NULL;
+  if (type != napi_float64_array || length < (index + 1) * FACTS) return NULL;
+  return (double *)data + index * FACTS;
+}
+
+/* ---- what is known of a file ---- */
+
+static double kind_of(mode_t mode) {
+  if (S_ISREG(mode)) return KIND_FILE;
+  if (S_ISDIR(mode)) return KIND_DIRECTORY;
+  return S_ISLNK(mode) ? KIND_LINK : KIND_OTHER;
+}
+
+static void tell(double *facts, mode_t mode, double size, double inode_high, double inode_low, double device, double links,
+                 double uid, double gid) {
+  facts[0] = kind_of(mode);
+  facts[1] = mode & 07777;
+  facts[2] = size;
+  facts[9] = inode_high;
+  facts[10] = inode_low;
+  facts[11] = device;
+  facts[12] = links;
+  facts[13] = uid;
+  facts[14] = gid;
+}
+
+#ifdef __linux__
+static int look(int directory, const char *name, int flags, double *facts) {
+  struct statx found;
+  unsigned mask = STATX_BASIC_STATS | STATX_BTIME;
+  if (statx(directory, name, flags | AT_NO_AUTOMOUNT, mask, &found) != 0) return -1;
+  tell(facts, found.stx_mode, (double)found.stx_size, (double)(found.stx_ino >> 32), (double)(found.stx_ino & 0xffffffffu),
+       (double)makedev(found.stx_dev_major, found.stx_dev_minor), found.stx_nlink, found.stx_uid, found.stx_gid);
+  facts[3] = (double)found.stx_mtime.tv_sec;
+  facts[4] = found.stx_mtime.tv_nsec;
+  facts[5] = (double)found.stx_ctime.tv_sec;
+  facts[6] = found.stx_ctime.tv_nsec;
+  bool born = (found.stx_mask & STATX_BTIME) != 0;
+  facts[7] = born ? (double)found.stx_btime.tv_sec : 0;
+  facts[8] = born ? found.stx_btime.tv_nsec : 0;
+  return 0;
+}
+
+static int look_at(int directory, const char *name, double *facts) {
+  return look(directory, name, AT_SYMLINK_NOFOLLOW, facts);
+}
+
+static int look_open(int fd, double *facts) { return look(fd, "", AT_EMPTY_PATH, facts); }
+#else
+static void tell_stat(double *facts, const struct stat *found) {
+  tell(facts, found->st_mode, (double)found->st_size, (double)((unsigned long long)found->st_ino >> 32),
+       (double)(found->st_ino & 0xffffffffu), (double)found->st_dev, found->st_nlink, found->st_uid, found->st_gid);
+  facts[3] = (double)found->st_mtimespec.tv_sec;
+  facts[4] = (double)found->st_mtimespec.tv_nsec;
+  facts[5] = (double)found->st_ctimespec.tv_sec;
+  facts[6] = (double)found->st_ctimespec.tv_nsec;
+  facts[7] = (double)found->st_birthtimespec.tv_sec;
+  facts[8] = (double)found->st_birthtimespec.tv_nsec;
+}
+
+static int look_at(int directory, const char *name, double *facts) {
+  struct stat found;
+  if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) != 0) return -1;
+  tell_stat(facts, &found);
+  return 0;
+}
+
+static int look_open(int fd, double *facts) {
+  struct stat found;
+  if (fstat(fd, &found) != 0) return -1;
+  tell_stat(facts, &found);
+  return 0;
+}
+#endif
+
+/* statAt(directory, name, facts): never follows a symbolic link. */
+static napi_value stat_at(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char name[NAME_BYTES];
+  arguments(env, info, values);
+  double *facts = room(env, values[2], 0);
+  if (facts == NULL) return small(env, -EINVAL);
+  if (!text(env, values[1], name, sizeof name)) return small(env, -ENAMETOOLONG);
+  return outcome(env, look_at(integer(env, values[0]), name, facts));
+}
+
+/* fstat(fd, facts) */
+static napi_value stat_open(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  arguments(env, info, values);
+  double *facts = room(env, values[1], 0);
+  if (facts == NULL) return small(env, -EINVAL);
+  return outcome(env, look_open(integer(env, values[0]), facts));
+}
+
+/* statMany(directory, names, from, count, facts): kind 0 where a name could not be looked at. */
+static napi_value stat_many(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char name[NAME_BYTES];
+  arguments(env, info, values);
+  int directory = integer(env, values[0]);
+  int from = integer(env, values[2]);
+  int count = integer(env, values[3]);
+  if (count <= 0) return small(env, 0);
+  double *facts = room(env, values[4], (size_t)count - 1);
+  if (facts == NULL || from < 0) return small(env, -EINVAL);
+  facts -= (size_t)(count - 1) * FACTS;
+  for (int i = 0; i < count; i++, facts += FACTS) {
+    napi_handle_scope scope;
+    napi_value item;
+    facts[0] = 0;
+    napi_open_handle_scope(env, &scope);
+    if (napi_get_element(env, values[1], (uint32_t)(from + i), &item) == napi_ok && text(env, item, name, sizeof name) &&
+        look_at(directory, name, facts) != 0)
+      facts[0] = 0;
+    napi_close_handle_scope(env, scope);
+  }
+  return small(env, count);
+}
+
+/* ---- opening ---- */
+
+/* openAt(directory, name, flags, mode) */
+static napi_value open_at(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char name[NAME_BYTES];
+  arguments(env, info, values);
+  if (!text(env, values[1], name, sizeof name)) return small(env, -ENAMETOOLONG);
+  int flags = integer(env, values[2]) | O_NOFOLLOW | O_CLOEXEC;
+  return outcome(env, openat(integer(env, values[0]), name, flags, (mode_t)integer(env, values[3])));
+}
+
+/* openBeneath(root, path, flags): the whole way in one call, no symbolic link on it. -ENOSYS where the kernel cannot. */
+static napi_value open_beneath(napi_env env, napi_callback_info info) {
+#if defined(__linux__) && defined(SYS_openat2)
+  napi_value values[ARGUMENTS];
+  char path[PATH_BYTES];
+  arguments(env, info, values);
+  if (!text(env, values[1], path, sizeof path)) return small(env, -ENAMETOOLONG);
+  struct open_how how = {
+      .flags = (unsigned long long)integer(env, values[2]) | O_CLOEXEC,
+      .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+  };
+  int fd = -1;
+  /* EAGAIN: something was renamed meanwhile and the kernel cannot prove that it stayed beneath. */
+  for (int tries = 0; tries < 32; tries++) {
+    fd = (int)syscall(SYS_openat2, integer(env, values[0]), path, &how, sizeof how);
+    if (fd >= 0 || (errno != EAGAIN && errno != EINTR)) break;
+  }
+  return outcome(env, fd);
+#else
+  (void)info;
+  return small(env, -ENOSYS);
+#endif
+}
+
+/* ---- names ---- */
+
+static void append(napi_env env, napi_value list, uint32_t *at, const char *name, int type) {
+  napi_value item;
+  if (napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &item) != napi_ok) return;
+  napi_set_element(env, list, (*at)++, item);
+  int kind = type == DT_REG   ? KIND_FILE
+             : type == DT_DIR ? KIND_DIRECTORY
+             : type == DT_LNK ? KIND_LINK
+             : type == DT_UNKNOWN ? 0
+                                  : KIND_OTHER;
+  napi_set_element(env, list, (*at)++, small(env, kind));
+}
+
+static bool is_dots(const char *name) {
+  return name[0] == '.' && (name[1] == 0 || (name[1] == '.' && name[2] == 0));
+}
+
+/* readdir(fd): the next names as [name, kind, name, kind, ...]; empty at the end. Kind 0: not known yet. */
+static napi_value read_directory(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  napi_value list;
+  uint32_t at = 0;
+  arguments(env, info, values);
+  int fd = integer(env, values[0]);
+#ifdef __linux__
+  struct entry {
+    unsigned long long inode;
+    long long offset;
+    unsigned short length;
+    unsigned char type;
+    char name[];
+  };
+  char buffer[32768] __attribute__((aligned(8)));
+  napi_create_array(env, &list);
+  /* A block may hold nothing but dots. */
+  while (at == 0) {
+    long got = syscall(SYS_getdents64, fd, buffer, sizeof buffer);
+    if (got < 0) return small(env, -errno);
+    if (got == 0) break;
+    for (long i = 0; i < got;) {
+      struct entry *entry = (struct entry *)(buffer + i);
+      if (!is_dots(entry->name)) append(env, list, &at, entry->name, entry->type);
+      i += entry->length;
+    }
+  }
+#else
+  /* The copy shares its offset, so the next call finds the end. */
+  int copy = dup(fd);
+  DIR *directory = copy < 0 ? NULL : fdopendir(copy);
+  if (directory == NULL) {
+    int error = errno;
+    if (copy >= 0) close(copy);
+    return small(env, -error);
+  }
+  napi_create_array(env, &list);
+  for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+    if (!is_dots(entry->d_name)) append(env, list, &at, entry->d_name, entry->d_type);
+  closedir(directory);
+#endif
+  return list;
+}
+
+/* readlinkAt(directory, name): the target, or a negative errno. */
+static napi_value read_link(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char name[NAME_BYTES];
+  char target[PATH_BYTES];
+  napi_value result;
+  arguments(env, info, values);
+  if (!text(env, values[1], name, sizeof name)) return small(env, -ENAMETOOLONG);
+  ssize_t length = readlinkat(integer(env, values[0]), name, target, sizeof target);
+  if (length < 0) return small(env, -errno);
+  if ((size_t)length >= sizeof target) return small(env, -ENAMETOOLONG);
+  napi_create_string_utf8(env, target, (size_t)length, &result);
+  return result;
+}
+
+/* mkdirAt(directory, name, mode) */
+static napi_value make_directory(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char name[NAME_BYTES];
+  arguments(env, info, values);
+  if (!text(env, values[1], name, sizeof name)) return small(env, -ENAMETOOLONG);
+  return outcome(env, mkdirat(integer(env, values[0]), name, (mode_t)integer(env, values[2])));
+}
+
+/* unlinkAt(directory, name, isDirectory) */
+static napi_value unlink_at(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char name[NAME_BYTES];
+  arguments(env, info, values);
+  if (!text(env, values[1], name, sizeof name)) return small(env, -ENAMETOOLONG);
+  return outcome(env, unlinkat(integer(env, values[0]), name, truth(env, values[2]) ? AT_REMOVEDIR : 0));
+}
+
+static int rename_new(int from, const char *source, int to, const char *target) {
+#if defined(__linux__) && defined(SYS_renameat2)
+  return (int)syscall(SYS_renameat2, from, source, to, target, 1u /* RENAME_NOREPLACE */);
+#elif defined(__APPLE__)
+  return renameatx_np(from, source, to, target, 0x4 /* RENAME_EXCL */);
+#else
+  errno = EINVAL;
+  return -1;
+#endif
+}
+
+/* renameAt(from, name, to, name, noReplace): -EINVAL where the filesystem cannot promise noReplace. */
+static napi_value rename_at(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char source[NAME_BYTES];
+  char target[NAME_BYTES];
+  arguments(env, info, values);
+  if (!text(env, values[1], source, sizeof source) || !text(env, values[3], target, sizeof target))
+    return small(env, -ENAMETOOLONG);
+  int from = integer(env, values[0]);
+  int to = integer(env, values[2]);
+  if (truth(env, values[4])) return outcome(env, rename_new(from, source, to, target));
+  return outcome(env, renameat(from, source, to, target));
+}
+
+/* linkAt(directory, name, directory, name) */
+static napi_value link_at(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char source[NAME_BYTES];
+  char target[NAME_BYTES];
+  arguments(env, info, values);
+  if (!text(env, values[1], source, sizeof source) || !text(env, values[3], target, sizeof target))
+    return small(env, -ENAMETOOLONG);
+  return outcome(env, linkat(integer(env, values[0]), source, integer(env, values[2]), target, 0));
+}
+
+/* accessAt(directory, name, mode) by effective ids */
+static napi_value access_at(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char name[NAME_BYTES];
+  arguments(env, info, values);
+  if (!text(env, values[1], name, sizeof name)) return small(env, -ENAMETOOLONG);
+  return outcome(env, faccessat(integer(env, values[0]), name, integer(env, values[2]), AT_EACCESS));
+}
+
+/* ---- open files ---- */
+
+/* flock(fd, exclusive): false unlocks; -EWOULDBLOCK where another has it. */
+static napi_value lock_file(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  arguments(env, info, values);
+  return outcome(env, flock(integer(env, values[0]), truth(env, values[1]) ? LOCK_EX | LOCK_NB : LOCK_UN));
+}
+
+/* touch(fd, seconds, nanoseconds): sets the time of modification. */
+static napi_value touch(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  arguments(env, info, values);
+  struct timespec times[2] = {
+      {.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+      {.tv_sec = (time_t)real(env, values[1]), .tv_nsec = (long)real(env, values[2])},
+  };
+  return outcome(env, futimens(integer(env, values[0]), times));
+}
+
+/* reflink(from, to): makes `to` share all the bytes of `from`. */
+static napi_value reflink(napi_env env, napi_callback_info info) {
+#ifdef FICLONE
+  napi_value values[ARGUMENTS];
+  arguments(env, info, values);
+  return outcome(env, ioctl(integer(env, values[1]), FICLONE, integer(env, values[0])));
+#else
+  (void)info;
+  return small(env, -EOPNOTSUPP);
+#endif
+}
+
+/* ---- slow calls, off the event loop ---- */
+
+struct work {
+  napi_async_work handle;
+  napi_deferred deferred;
+  int from, to;
+  off_t start, at, length;
+  double result;
+};
+
+static ssize_t copy_some(struct work *work, off_t from, off_t to, size_t size, bool *plain) {
+#ifdef __linux__
+  if (!*plain) {
+    loff_t in = from, out = to;
+    ssize_t done = copy_file_range(work->from, &in, work->to, &out, size, 0);
+    if (done > 0) return done;
+    if (done < 0 && errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP && errno != EBADF) return -1;
+    *plain = true;
+  }
+#endif
+  static const size_t piece = 1 << 20;
+  if (size > piece) size = piece;
+  char *buffer = malloc(size);
+  if (buffer == NULL) return -1;
+  ssize_t got = pread(work->from, buffer, size, from);
+  ssize_t put = 0;
+  while (put < got) {
+    ssize_t done = pwrite(work->to, buffer + put, (size_t)(got - put), to + put);
+    if (done < 0) {
+      if (errno == EINTR) continue;
+      int error = errno;
+      free(buffer);
+      errno = error;
+      return -1;
+    }
+    put += done;
+  }
+  free(buffer);
+  return got;
+}
+
+static void run_copy(napi_env env, void *data) {
+  (void)env;
+  struct work *work = data;
+  bool plain = false;
+  off_t done = 0;
+  struct stat source;
+  if (fstat(work->from, &source) != 0) {
+    work->result = -errno;
+    return;
+  }
+  if (work->length > source.st_size - work->start)
+    work->length = source.st_size > work->start ? source.st_size - work->start : 0;
+  while (done < work->length) {
+#ifdef SEEK_DATA
+    /* Holes stay holes: the file is given its length beforehand. */
+    off_t next = lseek(work->from, work->start + done, SEEK_DATA);
+    if (next < 0 && errno == ENXIO) next = work->start + work->length;
+    if (next > work->start + done) {
+      done = next - work->start < work->length ? next - work->start : work->length;
+      continue;
+    }
+    off_t hole = next < 0 ? -1 : lseek(work->from, next, SEEK_HOLE);
+    off_t end = work->start + work->length;
+    if (hole > next && hole < end) end = hole;
+    ssize_t moved = copy_some(work, work->start + done, work->at + done, (size_t)(end - work->start - done), &plain);
+#else
+    ssize_t moved = copy_some(work, work->start + done, work->at + done, (size_t)(work->length - done), &plain);
+#endif
+    if (moved < 0 && errno == EINTR) continue;
+    if (moved < 0) {
+      work->result = -errno;
+      return;
+    }
+    if (moved == 0) break;
+    done += moved;
+  }
+  work->result = (double)done;
+}
+
+static void run_sync(napi_env env, void *data) {
+  (void)env;
+  struct work *work = data;
+#ifdef __linux__
+  work->result = syncfs(work->from) == 0 ? 0 : -errno;
+#else
+  sync();
+  work->result = 0;
+#endif
+}
+
+static void finish(napi_env env, napi_status status, void *data) {
+  struct work *work = data;
+  napi_resolve_deferred(env, work->deferred, number(env, status == napi_ok ? work->result : -ECANCELED));
+  napi_delete_async_work(env, work->handle);
+  free(work);
+}
+
+static napi_value start(napi_env env, struct work *work, napi_async_execute_callback run) {
+  napi_value promise;
+  napi_value name;
+  napi_create_string_utf8(env, "postern", NAPI_AUTO_LENGTH, &name);
+  napi_create_promise(env, &work->deferred, &promise);
+  napi_create_async_work(env, NULL, name, run, finish, work, &work->handle);
+  napi_queue_async_work(env, work->handle);
+  return promise;
+}
+
+/* copyRange(from, start, to, at, length): a promise of the bytes copied (short at the end of the file). */
+static napi_value copy_range(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  struct work *work = calloc(1, sizeof *work);
+  if (work == NULL) return small(env, -ENOMEM);
+  arguments(env, info, values);
+  work->from = integer(env, values[0]);
+  work->start = (off_t)real(env, values[1]);
+  work->to = integer(env, values[2]);
+  work->at = (off_t)real(env, values[3]);
+  work->length = (off_t)real(env, values[4]);
+  return start(env, work, run_copy);
+}
+
+/* syncFileSystem(fd): a promise. */
+static napi_value sync_file_system(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  struct work *work = calloc(1, sizeof *work);
+  if (work == NULL) return small(env, -ENOMEM);
+  arguments(env, info, values);
+  work->from = integer(env, values[0]);
+  return start(env, work, run_sync);
+}
+
+static const struct {
+  const char *name;
+  napi_callback call;
+} functions[] = {
+    {"statAt", stat_at},
+    {"fstat", stat_open},
+    {"statMany", stat_many},
+    {"openAt", open_at},
+    {"openBeneath", open_beneath},
+    {"readdir", read_directory},
+    {"readlinkAt", read_link},
+    {"mkdirAt", make_directory},
+    {"unlinkAt", unlink_at},
+    {"renameAt", rename_at},
+    {"linkAt", link_at},
+    {"accessAt", access_at},
+    {"flock", lock_file},
+    {"touch", touch},
+    {"reflink", reflink},
+    {"copyRange", copy_range},
+    {"syncFileSystem", sync_file_system},
+};
+
+NAPI_MODULE_INIT() {
+  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+    napi_value call;
+    napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &call);
+    napi_set_named_property(env, exports, functions[i].name, call);
+  }
+  napi_set_named_property(env, exports, "abi", small(env, ABI));
+  return exports;
+}

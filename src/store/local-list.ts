@@ -1,0 +1,228 @@
+import { closeSync, constants } from 'node:fs'
+import { Failure } from '../core/failure.js'
+import { memberOf, type StorePath } from '../core/path.js'
+import { throwIfAborted } from './aborted.js'
+import { compareKeys } from './key-order.js'
+import { absentOr, isAbsent, isReserved, type LocalContext } from './local-context.js'
+import { entryOf, isForeign } from './local-facts.js'
+import { isReservedName, namesIn } from './local-names.js'
+import { Pace } from './local-pace.js'
+import { directoryKind, fact, factsLength, fileKind, linkKind } from './native.js'
+import type { Entry, ListOptions } from './store.js'
+
+const { O_RDONLY, O_DIRECTORY } = constants
+
+/** Entries looked at in one go. */
+const batchEntries = 250
+
+/** A name on disk, the path that it has for clients, and its kind as far as the directory tells. */
+interface Member {
+  readonly name: string
+  readonly path: StorePath
+  kind: number
+}
+
+/** `Store.list` */
+export async function* list(
+  context: LocalContext,
+  directory: StorePath,
+  options: ListOptions = {},
+): AsyncGenerator<readonly Entry[]> {
+  throwIfAborted(options.signal)
+  const fd = openDirectory(context, directory)
+  const walk = new Walk(context, options)
+  yield* options.order === 'key' ? walk.inOrder(directory, fd, []) : walk.inAnyOrder(directory, fd)
+}
+
+function openDirectory(context: LocalContext, path: StorePath): number {
+  if (isReserved(path)) throw new Failure('not-found', 'There is no such directory.', { path })
+  const facts = new Float64Array(factsLength)
+  const looked = context.beneath.stat(path, facts)
+  if (looked < 0) throw absentOr(looked, path)
+  if (facts[fact.kind] === fileKind) throw new Failure('not-directory', 'This is a file.', { path })
+  if (facts[fact.kind] !== directoryKind) throw new Failure('not-found', 'There is no such directory.', { path })
+  const fd = context.beneath.open(path, O_RDONLY | O_DIRECTORY)
+  if (fd < 0) throw absentOr(fd, path)
+  return fd
+}
+
+class Walk {
+  readonly #context: LocalContext
+  readonly #options: ListOptions
+  readonly #prefix: string
+  readonly #after: string | undefined
+  readonly #deep: boolean
+  readonly #pace = new Pace()
+  readonly #facts = new Float64Array(factsLength * batchEntries)
+
+  constructor(context: LocalContext, options: ListOptions) {
+    this.#context = context
+    this.#options = options
+    this.#prefix = options.prefix ?? ''
+    this.#after = options.order === 'key' ? options.after : undefined
+    this.#deep = options.depth === 'infinity'
+  }
+
+  /** A directory's members, then those of its directories, one directory open at a time. Takes over the descriptor. */
+  async *inAnyOrder(directory: StorePath, fd: number): AsyncGenerator<readonly Entry[]> {
+    const todo: { path: StorePath; above: readonly string[] }[] = []
+    let above: readonly string[] = []
+    for (let path = directory, open = fd; ;) {
+      try {
+        if (this.#deep) above = [...above, this.#identity(open)]
+        const members = await this.#members(path, open)
+        for (let from = 0; from < members.length; from += batchEntries) {
+          const batch = await this.#look(open, members, from, Math.min(batchEntries, members.length - from))
+          if (this.#deep)
+            for (const entry of batch)
+              if (entry.kind === 'directory' && this.#mayHold(entry.path)) todo.push({ path: entry.path, above })
+          const wanted = this.#prefix === '' ? batch : batch.filter((entry) => entry.path.startsWith(this.#prefix))
+          if (wanted.length > 0) yield wanted
+        }
+      } finally {
+        closeSync(open)
+      }
+      const next = this.#openNext(todo)
+      if (next === undefined) return
+      ;({ path, open, above } = next)
+    }
+  }
+
+  /** By key: members are sorted by name before they are looked at, and whole directories before `after` are passed over. */
+  async *inOrder(directory: StorePath, fd: number, above: readonly string[]): AsyncGenerator<readonly Entry[]> {
+    try {
+      const inner = this.#deep ? [...above, this.#identity(fd)] : above
+      const all = await this.#members(directory, fd)
+      for (const member of all) if (member.kind !== fileKind && member.kind !== directoryKind) this.#resolve(fd, member)
+      const members = all
+        .map((member) => ({ ...member, key: member.kind === directoryKind ? member.path + '/' : member.path }))
+        .filter(({ path, key, kind }) => {
+          const deeper = this.#deep && kind === directoryKind
+          if (!path.startsWith(this.#prefix) && !(deeper && this.#mayHold(path))) return false
+          return (
+            this.#after === undefined || compareKeys(key, this.#after) > 0 || (deeper && this.#after.startsWith(key))
+          )
+        })
+        .sort((a, b) => compareKeys(a.key, b.key))
+      for (let from = 0; from < members.length;) {
+        // Up to and including the next directory that is gone into.
+        let count = 1
+        while (count < batchEntries && from + count < members.length) {
+          if (this.#deep && members[from + count - 1]?.kind === directoryKind) break
+          count++
+        }
+        const last = members[from + count - 1]
+        const batch = await this.#look(fd, members, from, count)
+        from += count
+        const wanted = batch.filter((entry) => this.#isWanted(entry))
+        if (wanted.length > 0) yield wanted
+        if (!this.#deep || last?.kind !== directoryKind || !this.#mayHold(last.path)) continue
+        const below = this.#context.beneath.open(last.path, O_RDONLY | O_DIRECTORY)
+        if (below < 0) continue
+        if (this.#context.beneath.followsLinks && inner.includes(this.#identity(below))) closeSync(below)
+        else yield* this.inOrder(last.path, below, inner)
+      }
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  #isWanted(entry: Entry): boolean {
+    if (!entry.path.startsWith(this.#prefix)) return false
+    const key = entry.kind === 'directory' ? entry.path + '/' : entry.path
+    return this.#after === undefined || compareKeys(key, this.#after) > 0
+  }
+
+  /** Whether something below a directory can have the wanted prefix. */
+  #mayHold(path: StorePath): boolean {
+    if (this.#prefix === '') return true
+    const below = path + '/'
+    return below.startsWith(this.#prefix) || this.#prefix.startsWith(below)
+  }
+
+  #openNext(
+    todo: { path: StorePath; above: readonly string[] }[],
+  ): { path: StorePath; open: number; above: readonly string[] } | undefined {
+    for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
+      throwIfAborted(this.#options.signal)
+      const open = this.#context.beneath.open(next.path, O_RDONLY | O_DIRECTORY)
+      if (open < 0) continue
+      // Only where links are followed can a directory lie below itself.
+      if (!this.#context.beneath.followsLinks || !next.above.includes(this.#identity(open))) return { ...next, open }
+      closeSync(open)
+    }
+    return undefined
+  }
+
+  #identity(fd: number): string {
+    if (!this.#context.beneath.followsLinks) return ''
+    this.#context.beneath.calls.fstat(fd, this.#facts)
+    return [fact.device, fact.inodeHigh, fact.inodeLow].map((at) => this.#facts[at]).join(':')
+  }
+
+  /** The names that clients may see. Where two on disk mean the same to them, the composed one wins. */
+  async #members(directory: StorePath, fd: number): Promise<Member[]> {
+    const members: Member[] = []
+    let odd: Member[] | undefined
+    try {
+      for (const { name, kind } of namesIn(this.#context.beneath.calls, fd)) {
+        if (this.#pace.isDue()) await this.#pause()
+        if (kind !== 0 && isForeign(kind) && !(kind === linkKind && this.#context.beneath.followsLinks)) continue
+        if (isReservedName(name)) continue
+        const path = memberOf(directory, name)
+        if (path === undefined) continue
+        const member = { name, path, kind }
+        if (path.endsWith(name)) members.push(member)
+        else (odd ??= []).push(member)
+      }
+    } catch (error) {
+      // A directory that goes away while it is read ends there.
+      if (!(error instanceof Failure) || error.kind !== 'not-found') throw error
+    }
+    if (odd === undefined) return members
+    const seen = new Set<string>(members.map(({ path }) => path))
+    for (const member of odd) {
+      if (seen.has(member.path)) continue
+      seen.add(member.path)
+      members.push(member)
+    }
+    return members
+  }
+
+  async #look(fd: number, members: readonly Member[], from: number, count: number): Promise<Entry[]> {
+    if (this.#pace.isDue()) await this.#pause()
+    throwIfAborted(this.#options.signal)
+    const { calls } = this.#context.beneath
+    const names = members.slice(from, from + count).map(({ name }) => name)
+    calls.statMany(fd, names, 0, count, this.#facts)
+    const entries: Entry[] = []
+    for (let i = 0; i < count; i++) {
+      const member = members[from + i]
+      const at = i * factsLength
+      if (member === undefined) continue
+      let kind = this.#facts[at + fact.kind]
+      if (kind === linkKind && this.#context.beneath.followsLinks) {
+        const target = new Float64Array(factsLength)
+        if (this.#context.beneath.stat(member.path, target) < 0) continue
+        this.#facts.set(target, at)
+        kind = target[fact.kind]
+      }
+      if (!isForeign(kind)) entries.push(entryOf(member.path, this.#facts, at))
+    }
+    return entries
+  }
+
+  /** Settles the kind of a member that the directory did not tell, or that is a link. */
+  #resolve(fd: number, member: Member): void {
+    const facts = new Float64Array(factsLength)
+    const { beneath } = this.#context
+    if (beneath.calls.statAt(fd, member.name, facts) < 0) return
+    if (facts[fact.kind] === linkKind && beneath.followsLinks && isAbsent(beneath.stat(member.path, facts))) return
+    member.kind = facts[fact.kind] ?? 0
+  }
+
+  async #pause(): Promise<void> {
+    await this.#pace.pause()
+    throwIfAborted(this.#options.signal)
+  }
+}

@@ -1,0 +1,103 @@
+import type { Known } from './local-facts.js'
+import { directoryKind } from './native.js'
+import type { Attributes, DigestName, Digests } from './store.js'
+
+/** Where a store keeps what a plain file has no room for. Values are at most 64 KiB. */
+export interface Notes {
+  get(key: string): Promise<Uint8Array | undefined>
+  put(key: string, value: Uint8Array): Promise<void>
+  /** Also where there is none. */
+  forget(key: string): Promise<void>
+}
+
+/** Notes that live as long as the process. */
+export function memoryNotes(): Notes {
+  const notes = new Map<string, Uint8Array>()
+  return {
+    get: async (key) => notes.get(key),
+    put: async (key, value) => {
+      notes.set(key, value)
+    },
+    forget: async (key) => {
+      notes.delete(key)
+    },
+  }
+}
+
+/** What a note can tell of a file. */
+export interface Noted {
+  readonly digests?: Digests
+  readonly attributes?: Attributes
+}
+
+interface Written {
+  readonly size: number
+  readonly modified: string
+  /** Null until the file has its name: its digests do not count yet. */
+  readonly changed: string | null
+  readonly digests: Readonly<Record<string, string>>
+  readonly attributes: Attributes
+}
+
+/**
+ * Digests and attributes, kept by inode and time of birth, so that they follow a file when it is moved and go when it is
+ * replaced. Digests hold for the noted size, time of modification and time of change only; attributes for size and time
+ * of modification; those of a directory for as long as it lives.
+ */
+export class NoteBook {
+  readonly #notes: Notes
+  readonly #rootDevice: number
+
+  constructor(notes: Notes, rootDevice: number) {
+    this.#notes = notes
+    this.#rootDevice = rootDevice
+  }
+
+  async read(known: Known): Promise<Noted> {
+    const value = await this.#notes.get(this.#key(known))
+    const written = value === undefined ? undefined : parse(value)
+    if (written === undefined) return {}
+    if (known.kind !== directoryKind && (written.size !== known.size || written.modified !== known.modified)) return {}
+    const attributes = Object.keys(written.attributes).length === 0 ? {} : { attributes: written.attributes }
+    const names = Object.entries(written.digests)
+    if (written.changed !== known.changed || names.length === 0) return attributes
+    const digests = Object.fromEntries(names.map(([name, text]) => [name, new Uint8Array(Buffer.from(text, 'base64'))]))
+    return { ...attributes, digests: digests satisfies Partial<Record<DigestName, Uint8Array>> }
+  }
+
+  /** Replaces what is noted. `settled` is false as long as the file has still to be renamed. */
+  async write(known: Known, { digests = {}, attributes = {} }: Noted, settled: boolean): Promise<void> {
+    const written: Written = {
+      size: known.size,
+      modified: known.modified,
+      changed: settled ? known.changed : null,
+      digests: Object.fromEntries(
+        Object.entries(digests).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]),
+      ),
+      attributes,
+    }
+    await this.#notes.put(this.#key(known), Buffer.from(JSON.stringify(written)))
+  }
+
+  async forget(known: Known): Promise<void> {
+    await this.#notes.forget(this.#key(known))
+  }
+
+  /** Device numbers change from start to start, so that of the root is left out. */
+  #key(known: Known): string {
+    return `${known.device === this.#rootDevice ? '' : known.device}:${known.inode}:${known.born}`
+  }
+}
+
+function parse(value: Uint8Array): Written | undefined {
+  try {
+    return JSON.parse(Buffer.from(value).toString()) as Written
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether there is anything to note. */
+export function isWorthNoting({ digests, attributes }: Noted): boolean {
+  return Object.keys(digests ?? {}).length > 0 || Object.keys(attributes ?? {}).length > 0
+}

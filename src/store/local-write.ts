@@ -1,0 +1,239 @@
+import { closeSync, read } from 'node:fs'
+import { promisify } from 'node:util'
+import { Failure } from '../core/failure.js'
+import type { StorePath } from '../core/path.js'
+import { throwIfAborted, untilAborted } from './aborted.js'
+import { requireConditions } from './conditions.js'
+import { Digester } from './digester.js'
+import { type LocalContext, onDisk, openFile } from './local-context.js'
+import { entryOfKnown, etagOf, type Known } from './local-facts.js'
+import { isWorthNoting, type Noted } from './local-notes.js'
+import { roomAt } from './local-space.js'
+import { smallBytes, type Staging } from './local-staging.js'
+import { Target } from './local-target.js'
+import { directoryKind } from './native.js'
+import type { Attributes, Body, Conditions, Piece, WriteOptions, Written } from './store.js'
+
+const readSome = promisify(read)
+
+/** Collected before a large body gets a file, and then written at a time. */
+const firstBytes = 256 * 1024
+const batchBytes = 1024 * 1024
+
+/** Attributes are small: catalogs have limits. */
+const attributesLimitBytes = 32 * 1024
+
+/** Gives the file that takes the bytes, which is made when the first ones are there. */
+type Opening = () => Staging
+
+/** `Store.write` */
+export async function writeFile(
+  context: LocalContext,
+  path: StorePath,
+  body: Body,
+  options: WriteOptions = {},
+): Promise<Written> {
+  return await stage(context, path, options, (open, digester) => pour(path, body, open, digester, options))
+}
+
+/** `Store.assemble` */
+export async function assembleFile(
+  context: LocalContext,
+  path: StorePath,
+  pieces: readonly Piece[],
+  options: WriteOptions = {},
+): Promise<Written> {
+  const sources = new Map<Piece, number>()
+  try {
+    for (const piece of pieces) {
+      if (!('from' in piece)) continue
+      const { fd, known } = openFile(context, piece.from)
+      sources.set(piece, fd)
+      const { start, end } = piece.range
+      if (start < 0 || end < start || end > known.size)
+        throw new Failure('bad-range', 'The range does not lie within the file.', {
+          path: piece.from,
+          size: known.size,
+        })
+    }
+    return await stage(context, path, options, async (open, digester) => {
+      let size = 0
+      for (const piece of pieces) {
+        if ('body' in piece) {
+          const left = options.length === undefined ? {} : { length: options.length - size }
+          size += await pour(path, piece.body, open, digester, { ...options, ...left })
+          continue
+        }
+        const fd = sources.get(piece) ?? -1
+        const { start, end } = piece.range
+        if (digester !== undefined) await digestRange(path, fd, start, end, digester, options.signal)
+        await open().appendFrom(fd, start, end, () => throwIfAborted(options.signal))
+        size += end - start
+      }
+      return size
+    })
+  } finally {
+    for (const fd of sources.values()) closeSync(fd)
+  }
+}
+
+/** Everything around the bytes: conditions before and after, digests, notes, durability, and nothing left behind. */
+async function stage(
+  context: LocalContext,
+  path: StorePath,
+  options: WriteOptions,
+  fill: (open: Opening, digester: Digester | undefined) => Promise<number>,
+): Promise<Written> {
+  const { signal, length, attributes, executable, beforeCommit } = options
+  throwIfAborted(signal)
+  requireAttributes(path, attributes)
+  const target = Target.open(context, path, options.parents === true)
+  const digester =
+    options.digests === undefined || options.digests.length === 0 ? undefined : new Digester(options.digests)
+  let staging: Staging | undefined
+  try {
+    judge(path, target.look(), options)
+    if (length !== undefined && length > firstBytes) await requireRoom(context, path, length)
+    const size = await fill(() => (staging ??= target.stage()), digester)
+    throwIfAborted(signal)
+    if (length !== undefined && size !== length) throw wrongLength(path)
+    const file = (staging ??= target.stage())
+    file.stamp(options.modified)
+    if (context.full) await file.sync()
+    const digests = digester?.digests() ?? {}
+    if (beforeCommit !== undefined) {
+      await beforeCommit({ size, digests })
+      throwIfAborted(signal)
+    }
+    const noted: Noted = attributes === undefined ? { digests } : { digests, attributes }
+    if (isWorthNoting(noted)) await context.notes.write(file.known(), noted, false)
+    const replaced = await target.commit(file, (present) => {
+      judge(path, present, options)
+      return modeOf(present?.mode, executable, file)
+    })
+    if (context.full) await target.settle(file)
+    const known = file.known()
+    if (replaced !== undefined) context.later(context.notes.forget(replaced))
+    if (isWorthNoting(noted)) await rememberSettled(context, known, noted)
+    file.close()
+    target.close()
+    return { entry: { ...entryOfKnown(path, known), ...shown(noted) }, created: replaced === undefined }
+  } catch (error) {
+    staging?.discard()
+    target.abandon()
+    throw error
+  }
+}
+
+/** The file has its name and is durable: that its digests are not remembered is no reason to call that a failure. */
+export async function rememberSettled(context: LocalContext, known: Known, noted: Noted): Promise<void> {
+  try {
+    await context.notes.write(known, noted, true)
+  } catch {
+    // The note made before still holds for the attributes.
+  }
+}
+
+/** What an entry tells of what is noted. */
+export function shown({ digests, attributes }: Noted): Noted {
+  return {
+    ...(digests === undefined || Object.keys(digests).length === 0 ? {} : { digests }),
+    ...(attributes === undefined || Object.keys(attributes).length === 0 ? {} : { attributes }),
+  }
+}
+
+/** Throws `precondition`, then `is-directory`. */
+function judge(path: StorePath, present: Known | undefined, conditions: Conditions): void {
+  requireConditions(
+    path,
+    present === undefined ? undefined : { etag: etagOf(present), modified: present.modifiedMilliseconds },
+    conditions,
+  )
+  if (present?.kind === directoryKind) throw new Failure('is-directory', 'This is a directory.', { path })
+}
+
+function modeOf(replaced: number | undefined, executable: boolean | undefined, file: Staging): number | undefined {
+  if (replaced === undefined && executable !== true) return undefined
+  return executableMode(replaced ?? file.known().mode, executable)
+}
+
+/** Permission bits that let whoever may read execute too, or nobody; undefined leaves them. */
+export function executableMode(mode: number, executable: boolean | undefined): number {
+  const bits = mode & 0o777
+  if (executable === undefined) return bits
+  return executable ? bits | ((bits & 0o444) >> 2) : bits & ~0o111
+}
+
+/** Writes a body in large batches with one write under way while the next is collected. Gives its bytes. */
+async function pour(
+  path: StorePath,
+  body: Body,
+  open: Opening,
+  digester: Digester | undefined,
+  { length, signal }: Pick<WriteOptions, 'length' | 'signal'>,
+): Promise<number> {
+  let size = 0
+  let pending: Uint8Array[] = []
+  let pendingBytes = 0
+  let limit = firstBytes
+  let writing: Promise<void> | undefined
+  try {
+    for await (const chunk of untilAborted(body, signal)) {
+      size += chunk.length
+      if (length !== undefined && size > length) throw wrongLength(path)
+      digester?.update(chunk)
+      pending.push(chunk)
+      pendingBytes += chunk.length
+      if (pendingBytes < limit) continue
+      await writing
+      writing = open().append(pending)
+      // Looked at before the next write; without this a failure meanwhile would count as unhandled.
+      writing.catch(() => undefined)
+      pending = []
+      pendingBytes = 0
+      limit = batchBytes
+    }
+    await writing
+    if (size <= smallBytes) open().appendSync(pending)
+    else if (pendingBytes > 0) await open().append(pending)
+    return size
+  } finally {
+    // The descriptor must not be closed, and its number used again, under a write.
+    await writing?.catch(() => undefined)
+  }
+}
+
+async function digestRange(
+  path: StorePath,
+  fd: number,
+  start: number,
+  end: number,
+  digester: Digester,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const buffer = Buffer.allocUnsafe(Math.min(batchBytes, end - start))
+  for (let at = start; at < end;) {
+    throwIfAborted(signal)
+    const { bytesRead } = await onDisk(path, readSome(fd, buffer, 0, Math.min(buffer.length, end - at), at))
+    if (bytesRead === 0) return
+    digester.update(buffer.subarray(0, bytesRead))
+    at += bytesRead
+  }
+}
+
+async function requireRoom(context: LocalContext, path: StorePath, length: number): Promise<void> {
+  const { blocks, available } = await roomAt(context, path)
+  if (blocks > 0 && length > available) throw new Failure('no-space', 'The file does not fit on the disk.', { path })
+}
+
+/** Throws `too-large`. */
+export function requireAttributes(path: StorePath, attributes: Attributes | undefined): void {
+  if (attributes === undefined) return
+  const bytes = Object.entries(attributes).reduce((sum, [name, text]) => sum + name.length + Buffer.byteLength(text), 0)
+  if (bytes > attributesLimitBytes)
+    throw new Failure('too-large', 'The attributes of a file are too large.', { path, size: attributesLimitBytes })
+}
+
+function wrongLength(path: StorePath): Failure {
+  return new Failure('incomplete', 'The body is not as long as was said.', { path })
+}

@@ -1,0 +1,243 @@
+import { closeSync } from 'node:fs'
+import { isAbsolute, normalize } from 'node:path'
+import { Failure } from '../core/failure.js'
+import type { FileRange } from '../core/http.js'
+import { rootPath, type StorePath } from '../core/path.js'
+import { throwIfAborted } from './aborted.js'
+import { Beneath } from './beneath.js'
+import { requireConditions } from './conditions.js'
+import { absentOr, isAbsent, isReserved, type LocalContext, openFile } from './local-context.js'
+import { changeEntry, makeDirectory } from './local-directory.js'
+import { failureOf } from './local-errors.js'
+import { entryOfKnown, isForeign, knownOf } from './local-facts.js'
+import { list } from './local-list.js'
+import { memoryNotes, NoteBook, type Notes } from './local-notes.js'
+import { removeOne, removeTree } from './local-remove.js'
+import { roomAt } from './local-space.js'
+import { sweep } from './local-sweep.js'
+import { copyFile, moveFile, moveTree, requireFree } from './local-transfer.js'
+import { assembleFile, shown, writeFile } from './local-write.js'
+import { directoryKind, fact, factsLength } from './native.js'
+import type {
+  Body,
+  ByteRange,
+  Content,
+  Entry,
+  EntryChange,
+  ListOptions,
+  OpenOptions,
+  Piece,
+  RemoveOptions,
+  Space,
+  Store,
+  Transfer,
+  WriteOptions,
+  Written,
+} from './store.js'
+
+export interface LocalOptions {
+  /** Absolute; must be there. */
+  readonly root: string
+  /** `full`: what was answered survives a power cut. `fast` leaves that to the kernel. */
+  readonly durability: 'full' | 'fast'
+  /** `inside` follows symbolic links that stay below the root; `absent` treats all as not there. */
+  readonly symlinks: 'absent' | 'inside'
+  /** Where digests and attributes are kept; without it they last as long as the store is open. */
+  readonly notes?: Notes
+  /** False does without the addon: no locks between processes, and `settle` costs what it should have saved. */
+  readonly native?: boolean
+  /** Told how many leftovers of crashed processes were removed after the start. */
+  readonly onSweep?: (count: number) => void
+}
+
+/** A `Store` over a directory: plain files that anything else on the host can read and write too. */
+export interface LocalStore extends Store {
+  settle(): Promise<void>
+  removeTree(path: StorePath, signal?: AbortSignal): Promise<void>
+  moveTree(from: StorePath, to: StorePath): Promise<Written>
+  assemble(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written>
+  space(path: StorePath): Promise<Space>
+  /** Removes what crashed processes left behind; gives how many. */
+  sweep(): Promise<number>
+}
+
+/**
+ * Opens a directory as a store and begins to sweep it in the background. Throws `unavailable` where it cannot be opened,
+ * `unsupported` on a system that offers no safe way.
+ */
+export async function openLocalStore(options: LocalOptions): Promise<LocalStore> {
+  if (!isAbsolute(options.root)) throw new Failure('invalid', 'The root of the files must be an absolute path.')
+  const root = normalize(options.root).replace(/(?<=.)\/+$/, '')
+  const store = new LocalDirectoryStore(new Beneath({ ...options, root }), options)
+  store.begin(options.onSweep)
+  return store
+}
+
+class LocalDirectoryStore implements LocalStore {
+  readonly #context: LocalContext
+  readonly #facts = new Float64Array(factsLength)
+  readonly #background = new Set<Promise<unknown>>()
+  readonly #closing = new AbortController()
+
+  constructor(beneath: Beneath, { durability, notes = memoryNotes() }: LocalOptions) {
+    beneath.calls.fstat(beneath.root, this.#facts)
+    this.#context = {
+      beneath,
+      full: durability === 'full',
+      settlesAtOnce: beneath.isNative,
+      notes: new NoteBook(notes, knownOf(this.#facts).device),
+      later: (work) => this.#later(work),
+      closing: this.#closing.signal,
+    }
+  }
+
+  begin(onSweep: ((count: number) => void) | undefined): void {
+    this.#later(sweep(this.#context).then(onSweep))
+  }
+
+  #later(work: Promise<unknown>): void {
+    const settled: Promise<unknown> = work.catch(() => undefined).finally(() => this.#background.delete(settled))
+    this.#background.add(settled)
+  }
+
+  async stat(path: StorePath, signal?: AbortSignal): Promise<Entry | undefined> {
+    throwIfAborted(signal)
+    if (isReserved(path)) return undefined
+    const result = this.#context.beneath.stat(path, this.#facts)
+    if (isAbsent(result)) return undefined
+    if (result < 0) throw failureOf(result, path)
+    if (isForeign(this.#facts[fact.kind])) return undefined
+    const known = knownOf(this.#facts)
+    return { ...entryOfKnown(path, known), ...shown(await this.#context.notes.read(known)) }
+  }
+
+  list(directory: StorePath, options?: ListOptions): AsyncIterable<readonly Entry[]> {
+    return list(this.#context, directory, options)
+  }
+
+  async open(path: StorePath, { ifMatch, ifNoneMatch, signal }: OpenOptions = {}): Promise<Content> {
+    throwIfAborted(signal)
+    const { fd, known } = openFile(this.#context, path)
+    try {
+      const entry = entryOfKnown(path, known)
+      requireConditions(path, entry, {
+        ...(ifMatch === undefined ? {} : { ifMatch }),
+        ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
+      })
+      return new LocalContent({ ...entry, ...shown(await this.#context.notes.read(known)) }, fd)
+    } catch (error) {
+      closeSync(fd)
+      throw error
+    }
+  }
+
+  async write(path: StorePath, body: Body, options?: WriteOptions): Promise<Written> {
+    return await writeFile(this.#context, path, body, options)
+  }
+
+  async change(path: StorePath, change: EntryChange): Promise<Entry> {
+    return await changeEntry(this.#context, path, change)
+  }
+
+  async makeDirectory(path: StorePath, signal?: AbortSignal): Promise<Entry> {
+    return await makeDirectory(this.#context, path, signal)
+  }
+
+  async remove(path: StorePath, options?: RemoveOptions): Promise<void> {
+    await removeOne(this.#context, path, options)
+  }
+
+  async copy(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
+    throwIfAborted(options.signal)
+    if (isReserved(from)) throw new Failure('not-found', 'There is no such file.', { path: from })
+    const looked = this.#context.beneath.stat(from, this.#facts)
+    if (looked < 0) throw absentOr(looked, from)
+    if (this.#facts[fact.kind] !== directoryKind) return await copyFile(this.#context, from, to, options)
+    return await this.#copyDirectory(from, to, options)
+  }
+
+  async #copyDirectory(from: StorePath, to: StorePath, { overwrite, settle, signal }: Transfer): Promise<Written> {
+    if (from === to) throw new Failure('denied', 'Source and destination are the same.', { path: to })
+    const source = knownOf(this.#facts)
+    if (this.#context.beneath.stat(to, this.#facts) >= 0 && !isForeign(this.#facts[fact.kind]))
+      requireFree(to, source, knownOf(this.#facts), overwrite)
+    const noted = await this.#context.notes.read(source)
+    const now = settle !== 'later' || !this.#context.settlesAtOnce
+    const entry = await makeDirectory(this.#context, to, signal, now)
+    if (noted.attributes === undefined) return { entry, created: true }
+    return { entry: await changeEntry(this.#context, to, { attributes: noted.attributes }), created: true }
+  }
+
+  async move(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
+    return await moveFile(this.#context, from, to, options)
+  }
+
+  async moveTree(from: StorePath, to: StorePath): Promise<Written> {
+    return await moveTree(this.#context, from, to)
+  }
+
+  async removeTree(path: StorePath, signal?: AbortSignal): Promise<void> {
+    await removeTree(this.#context, path, signal)
+  }
+
+  async assemble(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written> {
+    return await assembleFile(this.#context, to, pieces, options)
+  }
+
+  async settle(): Promise<void> {
+    if (!this.#context.full || !this.#context.settlesAtOnce) return
+    const { beneath } = this.#context
+    const result = await beneath.calls.syncFileSystem(beneath.root)
+    if (result < 0) throw failureOf(result, rootPath)
+  }
+
+  async space(path: StorePath): Promise<Space> {
+    if ((await this.stat(path)) === undefined) throw new Failure('not-found', 'There is no such directory.', { path })
+    const { blocks, used, available } = await roomAt(this.#context, path)
+    return blocks === 0 ? {} : { used, available }
+  }
+
+  async permits(): Promise<boolean> {
+    return true
+  }
+
+  async sweep(): Promise<number> {
+    return await sweep(this.#context)
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing.signal.aborted) return
+    this.#closing.abort()
+    while (this.#background.size > 0) await Promise.all(this.#background)
+    this.#context.beneath.close()
+  }
+}
+
+class LocalContent implements Content {
+  readonly entry: Entry
+  readonly #fd: number
+  #open = true
+
+  constructor(entry: Entry, fd: number) {
+    this.entry = entry
+    this.#fd = fd
+  }
+
+  bytes(range: ByteRange = { start: 0, end: this.entry.size }): FileRange {
+    if (range.start < 0 || range.end < range.start || range.end > this.entry.size)
+      throw new Failure('bad-range', 'The range does not lie within the file.', {
+        path: this.entry.path,
+        size: this.entry.size,
+      })
+    if (!this.#open) throw new Failure('conflict', 'The bytes were taken already.', { path: this.entry.path })
+    this.#open = false
+    const fd = this.#fd
+    return { fd, start: range.start, end: range.end, close: () => closeSync(fd) }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return
+    this.#open = false
+    closeSync(this.#fd)
+  }
+}

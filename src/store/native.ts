@@ -1,0 +1,79 @@
+import { createRequire } from 'node:module'
+
+/**
+ * System calls relative to an open directory. Names are single components; none of these follows a symbolic link. Where
+ * a number comes back, a negative one is an errno as Node has it (`-2` for ENOENT).
+ */
+export interface DirectoryCalls {
+  /** Opens with O_NOFOLLOW. */
+  openAt(directory: number, name: string, flags: number, mode: number): number
+  /** Opens a relative path of several components, none of which may be a symbolic link; ENOSYS where there is no such call. */
+  openBeneath(root: number, path: string, flags: number): number
+  statAt(directory: number, name: string, facts: Float64Array): number
+  fstat(fd: number, facts: Float64Array): number
+  /** Facts of `names[from]` to `names[from + count - 1]`, `factsLength` numbers each; kind 0 for those that cannot be looked at. */
+  statMany(directory: number, names: readonly string[], from: number, count: number, facts: Float64Array): number
+  /** Names and kinds, alternating; kind 0 is not known without `statAt`. `first` begins; then called until nothing comes. */
+  readdir(fd: number, first: boolean): readonly (string | number)[] | number
+  readlinkAt(directory: number, name: string): string | number
+  mkdirAt(directory: number, name: string, mode: number): number
+  unlinkAt(directory: number, name: string, isDirectory: boolean): number
+  /** With `noReplace` EEXIST where the target is there. */
+  renameAt(from: number, name: string, to: number, newName: string, noReplace: boolean): number
+  linkAt(from: number, name: string, to: number, newName: string): number
+  /** access(2) by effective ids; `mode` as in `fs.constants`. */
+  accessAt(directory: number, name: string, mode: number): number
+  /** Takes (EWOULDBLOCK where another has it) or drops the exclusive lock of an open file. */
+  flock(fd: number, take: boolean): number
+  /** Sets the time of modification. */
+  touch(fd: number, seconds: number, nanoseconds: number): number
+  /** Makes an empty file share all bytes of another; fails where the filesystem cannot. */
+  reflink(from: number, to: number): number
+  /** Copies bytes off the event loop, keeping holes; gives how many, fewer at the end of the source. */
+  copyRange(from: number, start: number, to: number, at: number, length: number): Promise<number>
+  /** Makes all of a filesystem durable, off the event loop; ENOSYS where there is no such call. */
+  syncFileSystem(fd: number): Promise<number>
+}
+
+/** What is known of a file, as `statAt` and its like fill it in. */
+export const factsLength = 16
+
+/** Places in the facts. Times are whole seconds and the nanoseconds beyond; birth is 0 where it is not known. */
+export const fact = {
+  kind: 0,
+  mode: 1,
+  size: 2,
+  modifiedSeconds: 3,
+  modifiedNanoseconds: 4,
+  changedSeconds: 5,
+  changedNanoseconds: 6,
+  bornSeconds: 7,
+  bornNanoseconds: 8,
+  inodeHigh: 9,
+  inodeLow: 10,
+  device: 11,
+  links: 12,
+  uid: 13,
+  gid: 14,
+} as const
+
+export const fileKind = 1
+export const directoryKind = 2
+export const linkKind = 3
+export const otherKind = 4
+
+/** The addon as `scripts/build-native.mjs` builds it; undefined where it was not built or is of another version. */
+export function loadNative(): DirectoryCalls | undefined {
+  const require = createRequire(import.meta.url)
+  try {
+    const addon = require(`../../native/postern-${process.platform}-${process.arch}.node`) as DirectoryCalls & {
+      readonly abi: number
+    }
+    return addon.abi === nativeAbi ? addon : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Raised together with `ABI` in native/postern.c. */
+const nativeAbi = 1
