@@ -1,0 +1,186 @@
+import { Failure, isFailure } from '../core/failure.js'
+import { header, type HttpRequest } from '../core/http.js'
+import type { CachedDirectory, CredentialKey } from './cached.js'
+import { allActions, compileGrants } from './grant.js'
+import type { Credential, Directory, Identity, RequestFacts } from './identity.js'
+import type { Scheme } from './scheme/scheme.js'
+import type { Attempt, Throttle } from './throttle.js'
+import { rootPath } from '../core/path.js'
+
+/** Finds out who asks. */
+export interface Authenticator {
+  /**
+   * Throws `unauthenticated`, with one message for all reasons; `throttled` with the seconds to wait; `unavailable` where
+   * a source is down and no other accepts.
+   */
+  authenticate(request: HttpRequest): Promise<Identity>
+  /** The values of `WWW-Authenticate` that go with `unauthenticated`. */
+  challenges(): readonly string[]
+}
+
+/** For the audit log. Never holds a secret; names are bounded and free of control characters. */
+export type AuditEvent =
+  | {
+      readonly event: 'login-failed' | 'login-throttled'
+      readonly name: string
+      /** The source that refused; absent where none knew the name. */
+      readonly source?: string
+      readonly why: string
+      readonly address?: string
+    }
+  | { readonly event: 'source-unavailable'; readonly source: string; readonly cause: unknown }
+
+export interface AuthenticatorOptions {
+  /** In the order in which they are tried. */
+  readonly schemes: readonly Scheme[]
+  /** In the order in which they are asked: the first that knows a name decides. */
+  readonly directories: readonly (Directory | CachedDirectory)[]
+  readonly throttle: Throttle
+  /** That of the caches. */
+  readonly keyOf: CredentialKey
+  /** What callers without a credential may do; absent: they are asked for one. */
+  readonly anonymous?: { readonly grants: readonly string[] }
+  readonly audit: (event: AuditEvent) => void
+}
+
+/** Throws `invalid` where the grants of `anonymous` are not right. */
+export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
+  const { schemes, directories, throttle, keyOf, audit } = options
+  const anonymous: Identity | undefined = options.anonymous && {
+    name: 'anonymous',
+    source: 'anonymous',
+    grants: options.anonymous.grants,
+  }
+  const anonymousPermit = anonymous && compileGrants(anonymous.grants, anonymous.source)
+  const openToAll = allActions.every((action) => anonymousPermit?.allowsAllBelow(action, rootPath) === true)
+  const challenges = schemes.map(({ challenge }) => challenge).filter((challenge) => challenge !== undefined)
+
+  function readCredential(request: HttpRequest): Credential | undefined {
+    for (const scheme of schemes) {
+      const credential = scheme.read(request)
+      if (credential) return credential
+    }
+    if (request.headers.has('authorization')) throw new Failure('invalid', 'The authentication scheme is not known.')
+    return undefined
+  }
+
+  function withoutCredential(request: HttpRequest): Identity {
+    if (anonymous === undefined) throw unauthenticated()
+    // Windows never shows a credential unless its first request is refused.
+    if (!openToAll && /^Microsoft-WebDAV-MiniRedir\//i.test(header(request, 'user-agent') ?? ''))
+      throw unauthenticated()
+    return anonymous
+  }
+
+  async function remembered(credential: Credential): Promise<Identity | undefined> {
+    for (const directory of directories) {
+      if (!('remembered' in directory) || !directory.accepts.has(credential.kind)) continue
+      const verdict = await directory.remembered(credential)
+      if (verdict) return verdict.identity
+    }
+    return undefined
+  }
+
+  /** Passwords can be guessed; keys and tokens cannot, so they are never slowed. */
+  async function enter(credential: Credential, facts: RequestFacts): Promise<Attempt | undefined> {
+    if (credential.kind !== 'password') return undefined
+    try {
+      return await throttle.enter({ name: credential.name, key: keyOf(credential), ...addressOf(facts) })
+    } catch (error) {
+      if (isFailure(error, 'throttled'))
+        audit({ event: 'login-throttled', name: shownName(credential), why: 'too-many-failures', ...addressOf(facts) })
+      throw error
+    }
+  }
+
+  async function ask(credential: Credential, facts: RequestFacts): Promise<Outcome> {
+    let down: Failure | undefined
+    for (const directory of directories) {
+      if (!directory.accepts.has(credential.kind)) continue
+      try {
+        const verdict = await directory.check(credential, facts)
+        if (verdict.kind === 'identity') return { identity: verdict.identity }
+        if (verdict.kind === 'refused') return { source: directory.name, why: verdict.why, ...(down && { down }) }
+      } catch (error) {
+        if (!isFailure(error, 'unavailable')) throw error
+        down ??= error
+        audit({ event: 'source-unavailable', source: directory.name, cause: error })
+      }
+    }
+    return { why: 'unknown-name', ...(down && { down }) }
+  }
+
+  async function check(credential: Credential, facts: RequestFacts): Promise<Identity> {
+    const attempt = await enter(credential, facts)
+    let wrong = false
+    try {
+      const outcome = await ask(credential, facts)
+      if ('identity' in outcome) return outcome.identity
+      const { down, ...refusal } = outcome
+      // A name that no source knows may be one that the absent source would have known.
+      wrong = down === undefined || refusal.source !== undefined
+      if (wrong) audit({ event: 'login-failed', name: shownName(credential), ...refusal, ...addressOf(facts) })
+      throw down ? unavailable(down) : unauthenticated()
+    } finally {
+      if (wrong) await attempt?.failed()
+      else attempt?.passed()
+    }
+  }
+
+  return {
+    challenges: () => challenges,
+    async authenticate(request) {
+      const { address } = request.peer
+      const facts: RequestFacts = {
+        method: request.method,
+        target: request.target,
+        ...(address !== undefined && { address }),
+      }
+      let credential: Credential | undefined
+      try {
+        credential = readCredential(request)
+      } catch (error) {
+        if (!isFailure(error, 'invalid')) throw error
+        audit({ event: 'login-failed', name: '', why: 'malformed', ...addressOf(facts) })
+        throw unauthenticated()
+      }
+      if (credential === undefined) return withoutCredential(request)
+      return (await remembered(credential)) ?? check(credential, facts)
+    },
+  }
+}
+
+type Outcome =
+  | { readonly identity: Identity }
+  | {
+      /** The source that refused; absent where none knew the name. */
+      readonly source?: string
+      readonly why: string
+      /** Why a source that was asked before could not say. */
+      readonly down?: Failure
+    }
+
+function unavailable(cause: Failure): Failure {
+  const retryAfterSeconds = cause.retryAfterSeconds ?? 5
+  return new Failure('unavailable', 'Logins cannot be checked now. Try again soon.', { retryAfterSeconds, cause })
+}
+
+function unauthenticated(): Failure {
+  return new Failure('unauthenticated', 'This needs a valid login.')
+}
+
+function addressOf({ address }: RequestFacts): { readonly address?: string } {
+  return address === undefined ? {} : { address }
+}
+
+const shownNameLength = 100
+
+/** As JSON would escape it, without the quotes. */
+function shownName(credential: Credential): string {
+  const name = credential.kind === 'password' ? credential.name : credential.kind === 'api-key' ? credential.id : ''
+  const short = name.length > shownNameLength ? name.slice(0, shownNameLength) + '…' : name
+  return short.replace(
+    /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu,
+    (mark) => `\\u{${(mark.codePointAt(0) ?? 0).toString(16)}}`,
+  )
+}

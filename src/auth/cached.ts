@@ -1,0 +1,126 @@
+import { createHmac, randomBytes } from 'node:crypto'
+import type { Clock } from '../core/clock.js'
+import { isFailure } from '../core/failure.js'
+import type { Credential, Directory, RequestFacts, Verdict } from './identity.js'
+
+/** The success among the verdicts. */
+export type Accepted = Extract<Verdict, { kind: 'identity' }>
+
+/** A directory that remembers. */
+export interface CachedDirectory extends Directory {
+  /** A success that still holds, without asking the source for more than whether it does. */
+  remembered(credential: Credential): Promise<Accepted | undefined>
+}
+
+export interface CacheOptions {
+  readonly clock: Clock
+  /** Shared by all caches, so that one request costs one HMAC. */
+  readonly keyOf: CredentialKey
+  /** How long a success holds at most; 120 by default. */
+  readonly ttlSeconds?: number
+  /** The least recently used entry goes first; 10,000 by default. */
+  readonly maxEntries?: number
+}
+
+/** What stands for a credential in memory: it says nothing about it and cannot be told from outside. */
+export type CredentialKey = (credential: Credential) => string
+
+/** HMAC-SHA256 under a random key of this process. */
+export function createCredentialKey(): CredentialKey {
+  const secret = randomBytes(32)
+  const keys = new WeakMap<Credential, string>()
+  return (credential) => {
+    const known = keys.get(credential)
+    if (known !== undefined) return known
+    const key = createHmac('sha256', secret)
+      .update(JSON.stringify(partsOf(credential)))
+      .digest('base64')
+    keys.set(credential, key)
+    return key
+  }
+}
+
+/**
+ * Remembers successes of a directory for a while: never failures, never the credential. Where the directory can tell
+ * cheaply that a success no longer holds (`current`), it is asked every time, so that a change takes effect at once; while
+ * it is down, what is remembered goes on until its time is over. Concurrent checks of one credential are one check.
+ */
+export function cached(directory: Directory, options: CacheOptions): CachedDirectory {
+  const { clock, keyOf, ttlSeconds = 120, maxEntries = 10_000 } = options
+  const entries = new Map<string, { readonly verdict: Accepted; readonly expires: number }>()
+  const flights = new Map<string, Promise<Verdict>>()
+
+  async function isCurrent({ identity, stamp }: Accepted): Promise<boolean> {
+    if (stamp === undefined || directory.current === undefined) return true
+    try {
+      return await directory.current(identity, stamp)
+    } catch (error) {
+      if (isFailure(error, 'unavailable')) return true
+      throw error
+    }
+  }
+
+  async function remembered(credential: Credential): Promise<Accepted | undefined> {
+    const key = keyOf(credential)
+    const entry = entries.get(key)
+    if (entry === undefined) return undefined
+    entries.delete(key)
+    if (entry.expires <= clock.now()) return undefined
+    entries.set(key, entry)
+    if (await isCurrent(entry.verdict)) return entry.verdict
+    if (entries.get(key) === entry) entries.delete(key)
+    return undefined
+  }
+
+  async function ask(key: string, credential: Credential, facts: RequestFacts): Promise<Verdict> {
+    const expires = clock.now() + ttlSeconds * 1000
+    const verdict = await directory.check(credential, facts)
+    if (verdict.kind !== 'identity') return verdict
+    entries.set(key, { verdict, expires })
+    if (entries.size > maxEntries) {
+      const oldest = entries.keys().next()
+      if (oldest.done !== true) entries.delete(oldest.value)
+    }
+    return verdict
+  }
+
+  async function check(credential: Credential, facts: RequestFacts): Promise<Verdict> {
+    const known = await remembered(credential)
+    if (known) return known
+    const key = keyOf(credential)
+    const joined = flights.get(key)
+    if (joined) {
+      const verdict = await joined
+      // The check may have begun before a change that was over when this request came.
+      if (verdict.kind !== 'identity' || (await isCurrent(verdict))) return verdict
+      return ask(key, credential, facts)
+    }
+    const flight = ask(key, credential, facts)
+    flights.set(key, flight)
+    try {
+      return await flight
+    } finally {
+      flights.delete(key)
+    }
+  }
+
+  const current = directory.current?.bind(directory)
+  return {
+    name: directory.name,
+    accepts: directory.accepts,
+    ...(current && { current }),
+    check,
+    remembered,
+  }
+}
+
+function partsOf(credential: Credential): readonly string[] {
+  switch (credential.kind) {
+    case 'password':
+      return [credential.kind, credential.name, credential.password]
+    case 'api-key':
+      return [credential.kind, credential.id, credential.secret]
+    case 'bearer':
+      return [credential.kind, credential.token]
+  }
+}
