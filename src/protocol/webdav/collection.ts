@@ -1,5 +1,5 @@
 import type { DavContext } from './context.js'
-import { failedMember, hrefOf, multistatus, propstat, statusElement, xmlType } from './multistatus.js'
+import { failedMembers, hrefOf, propstat, statusElement, xmlType } from './multistatus.js'
 import { emptyElement } from './propfind-request.js'
 import { readUpdate } from './proppatch.js'
 import { readDavXml } from './request-xml.js'
@@ -87,7 +87,7 @@ export async function remove(context: DavContext): Promise<HttpResponse> {
   const depth = header(request, 'depth')?.trim().toLowerCase() ?? 'infinity'
   if (depth !== 'infinity' && (await session.store.stat(target.path, request.signal))?.kind === 'directory')
     throw new Failure('invalid', 'A collection is deleted with all that is in it: Depth must be infinity.')
-  const remaining = await removeTarget(context)
-  if (remaining.length === 0) return { status: 204, headers: [] }
-  return multistatus(remaining.map(({ path, failure }) => failedMember(path, failure, session.basePath)).join('\n'))
+  const removed = await removeTarget(context)
+  if (removed.failures.length === 0) return { status: 204, headers: [] }
+  return failedMembers(removed, session.basePath)
 }

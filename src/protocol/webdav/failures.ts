@@ -1,3 +1,4 @@
+import { patchType } from '../http/patch.js'
 import { escapeXml } from '../../core/xml.js'
 import type { Failure, FailureKind } from '../../core/failure.js'
 import { header, type Header, type HttpRequest, type HttpResponse } from '../../core/http.js'
@@ -45,6 +46,7 @@ export function refuseWebdav(failure: Failure, request: HttpRequest, allow: stri
   const headers: Header[] = [['Content-Type', 'application/xml; charset=utf-8']]
   if (status === 405) headers.push(['Allow', allow])
   if (status === 416 && failure.size !== undefined) headers.push(['Content-Range', `bytes */${failure.size}`])
+  if (status === 415 && request.method === 'PATCH') headers.push(['Accept-Patch', patchType])
   if (failure.retryAfterSeconds !== undefined)
     headers.push(['Retry-After', String(Math.ceil(failure.retryAfterSeconds))])
   // Explorer keeps a 404 for up to a minute, whatever happens meanwhile.

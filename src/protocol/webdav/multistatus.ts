@@ -2,6 +2,7 @@ import { condition, statusOf } from './failures.js'
 import type { Failure } from '../../core/failure.js'
 import type { HttpResponse } from '../../core/http.js'
 import { encodePath, type StorePath } from '../../core/path.js'
+import type { TreeRemoved } from '../../store/tree.js'
 import { escapeXml } from '../../core/xml.js'
 
 /** What every multistatus document begins and ends with (RFC 4918 §14.16). */
@@ -59,4 +60,11 @@ export function failedMember(path: StorePath, failure: Failure, basePath: string
 /** A 207 with these responses. */
 export function multistatus(responses: string): HttpResponse {
   return { status: 207, headers: [xmlType], body: Buffer.from(multistatusStart + responses + multistatusEnd) }
+}
+
+/** A 207 that names the members of a tree which stayed as they were (RFC 4918 §9.6.1, §9.8.5). */
+export function failedMembers({ failures, omitted }: TreeRemoved, basePath: string): HttpResponse {
+  const named = failures.map(({ path, failure }) => failedMember(path, failure, basePath)).join('\n')
+  const more = omitted === 0 ? '' : `<D:responsedescription>${omitted} more members failed.</D:responsedescription>`
+  return multistatus(named + more)
 }

@@ -1,10 +1,10 @@
 import type { DavContext } from './context.js'
 import { depthOf, overwriteOf } from './depth.js'
 import { parseReference } from './destination.js'
-import { failedMember, hrefOf, multistatus } from './multistatus.js'
+import { failedMembers, hrefOf } from './multistatus.js'
 import { Failure, isFailure } from '../../core/failure.js'
 import { header, type HttpResponse } from '../../core/http.js'
-import { copyTree, moveTree, type TreeResult } from '../../store/tree.js'
+import { copyTree, moveTree, type TreeTransferred } from '../../store/tree.js'
 
 /** COPY (RFC 4918 §9.8). */
 export async function copy(context: DavContext): Promise<HttpResponse> {
@@ -28,14 +28,14 @@ export async function move(context: DavContext): Promise<HttpResponse> {
 
 async function transfer(
   { request, session }: DavContext,
-  run: (to: ReturnType<typeof parseReference>['path'], overwrite: boolean) => Promise<TreeResult>,
+  run: (to: ReturnType<typeof parseReference>['path'], overwrite: boolean) => Promise<TreeTransferred>,
 ): Promise<HttpResponse> {
   const destination = header(request, 'destination')
   if (destination === undefined) throw new Failure('invalid', 'COPY and MOVE need a Destination header.')
   const { path: to, slash } = parseReference(destination.trim(), request, session)
   if (to === '/') throw new Failure('denied', 'Nothing can take the place of the root.')
   const overwrite = overwriteOf(request)
-  let result: TreeResult
+  let result: TreeTransferred
   try {
     result = await run(to, overwrite)
   } catch (error) {
@@ -43,10 +43,7 @@ async function transfer(
       throw new Failure('precondition', 'The destination exists, and Overwrite is F.', { cause: error })
     throw error
   }
-  if (result.failures.length > 0)
-    return multistatus(
-      result.failures.map(({ path, failure }) => failedMember(path, failure, session.basePath)).join('\n'),
-    )
+  if (result.failures.length > 0) return failedMembers(result, session.basePath)
   if (!result.created) return { status: 204, headers: [] }
   return { status: 201, headers: [['Location', hrefOf(to, slash, session.basePath)]] }
 }
