@@ -1,0 +1,63 @@
+import { readFileSync, readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+import { parseGrant } from '../src/auth/grant.js'
+import { loadConfig } from '../src/config/load.js'
+import type { Config } from '../src/config/load.js'
+
+const folder = fileURLToPath(new URL('../examples/', import.meta.url))
+const files = readdirSync(folder).filter((name) => name.endsWith('.yaml'))
+
+/** What each example promises in its comment. */
+const promises: Readonly<Record<string, (config: Config) => void>> = {
+  'laptop.yaml': ({ listen, root, state, tls }) => {
+    expect(listen.map(({ at }) => at)).toEqual([{ kind: 'tcp', host: '127.0.0.1', port: 8080 }])
+    expect([root, state]).toEqual([`${folder}data`, `${folder}data.postern`])
+    expect(tls).toBeUndefined()
+  },
+  'two-users.yaml': ({ listen, anonymous }) => {
+    expect(listen.map(({ tls }) => tls)).toEqual([true])
+    expect(anonymous?.grants).toEqual(['r:/public/**'])
+  },
+  'behind-a-proxy.yaml': ({ publicOrigins, trustedProxies, listen }) => {
+    expect(publicOrigins).toEqual(['https://files.example.org'])
+    expect(trustedProxies).toContain('127.0.0.1/32')
+    expect(listen.map(({ tls }) => tls)).toEqual([false])
+  },
+  'below-a-path.yaml': ({ basePath, listen, trustedProxies }) => {
+    expect(basePath).toBe('/files')
+    expect(listen.map(({ at }) => at)).toEqual([{ kind: 'unix', path: '/run/postern/http.sock' }])
+    expect(trustedProxies).toEqual(['unix'])
+  },
+  'inbox.yaml': ({ listen, cors, limits }) => {
+    expect(listen.map(({ surfaces }) => surfaces)).toEqual([[], ['http']])
+    expect(cors?.origins).toEqual(['https://app.example.org'])
+    expect(limits.idleSeconds).toBe(300)
+  },
+}
+
+function load(name: string): Config {
+  return loadConfig({ directory: folder, file: `${folder}${name}`, environment: {}, flags: {} })
+}
+
+describe('examples', () => {
+  it('are all known here', () => {
+    expect(files.sort()).toEqual(Object.keys(promises).sort())
+  })
+
+  it.each(files)('%s is understood and keeps its promise', (name) => {
+    const config = load(name)
+    expect(config.warnings).toEqual([])
+    promises[name]?.(config)
+  })
+
+  it.each(files)('%s grants only what a grant can be, and names itself in its commands', (name) => {
+    const commands = [...readFileSync(`${folder}${name}`, 'utf8').matchAll(/^# {3}(postern .*)$/gm)].map(
+      ([, command]) => command ?? '',
+    )
+    expect(commands.length).toBeGreaterThan(0)
+    for (const command of commands) expect(command).toMatch(new RegExp(`--config ${name.replaceAll('.', '\\.')}$`))
+    const grants = commands.flatMap((command) => [...command.matchAll(/--grant '([^']*)'/g)].map(([, text]) => text))
+    for (const text of grants) expect(() => parseGrant(text ?? '')).not.toThrow()
+  })
+})
