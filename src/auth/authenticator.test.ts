@@ -12,6 +12,9 @@ import type { PasswordHasher } from './password-hash.js'
 import { basicScheme } from './scheme/basic.js'
 import { createThrottle } from './throttle.js'
 
+/** What every request over the network comes after. */
+const nextTurn = (): Promise<unknown> => new Promise((resolve) => setImmediate(resolve))
+
 function request(headers: Readonly<Record<string, string>> = {}, address = '192.0.2.1'): HttpRequest {
   return {
     method: 'GET',
@@ -171,14 +174,18 @@ describe('the right password', () => {
   ])('is refused in the very next request when the user is %s', async (_, change) => {
     const { authenticator, accounts } = await setUp()
     await authenticator.authenticate(login('alice', 'right'))
+    await authenticator.authenticate(login('alice', 'right'))
     await change(accounts)
+    await nextTurn()
     await expect(authenticator.authenticate(login('alice', 'right'))).rejects.toMatchObject({ kind: 'unauthenticated' })
   })
 
   it('has its new grants in the very next request', async () => {
     const { authenticator, accounts } = await setUp()
     await authenticator.authenticate(login('alice', 'right'))
+    await authenticator.authenticate(login('alice', 'right'))
     await accounts.setGrants('alice', ['r:/**'])
+    await nextTurn()
     expect(await authenticator.authenticate(login('alice', 'right'))).toMatchObject({ grants: ['r:/**'] })
   })
 })

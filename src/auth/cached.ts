@@ -42,18 +42,24 @@ export function createCredentialKey(): CredentialKey {
 
 /**
  * Remembers successes of a directory for a while: never failures, never the credential. Where the directory can tell
- * cheaply that a success no longer holds (`current`), it is asked every time, so that a change takes effect at once; while
- * it is down, what is remembered goes on until its time is over. Concurrent checks of one credential are one check.
+ * cheaply that a success no longer holds (`current`), it is asked in every turn of the event loop, so that a change holds
+ * for all requests that are read from the network after it; while it is down, what is remembered goes on until its time
+ * is over. Concurrent checks of one credential are one check.
  */
 export function cached(directory: Directory, options: CacheOptions): CachedDirectory {
   const { clock, keyOf, ttlSeconds = 120, maxEntries = 10_000 } = options
   const entries = new Map<string, { readonly verdict: Accepted; readonly expires: number }>()
   const flights = new Map<string, Promise<Verdict>>()
+  const currentThisTurn = new Set<Accepted>()
 
-  async function isCurrent({ identity, stamp }: Accepted): Promise<boolean> {
-    if (stamp === undefined || directory.current === undefined) return true
+  async function isCurrent(verdict: Accepted): Promise<boolean> {
+    const { identity, stamp } = verdict
+    if (stamp === undefined || directory.current === undefined || currentThisTurn.has(verdict)) return true
     try {
-      return await directory.current(identity, stamp)
+      if (!(await directory.current(identity, stamp))) return false
+      if (currentThisTurn.size === 0) setImmediate(() => currentThisTurn.clear())
+      currentThisTurn.add(verdict)
+      return true
     } catch (error) {
       if (isFailure(error, 'unavailable')) return true
       throw error
