@@ -65,9 +65,32 @@ export function httpDate(milliseconds: number): string {
   return lastDate
 }
 
-/** Milliseconds of an HTTP date; undefined for anything else, which RFC 9110 §13.1 wants ignored. */
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+const fixedDate = /^[A-Z][a-z]{2}, (\d\d?) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$/
+const rfc850Date = /^[A-Z][a-z]{5,8}, (\d\d)-([A-Z][a-z]{2})-(\d\d) (\d\d):(\d\d):(\d\d) GMT$/
+const asctimeDate = /^[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/
+
+/**
+ * Milliseconds of an HTTP date in one of its three forms (RFC 9110 §5.6.7), whatever the time zone of the server;
+ * undefined for anything else, which §13.1 wants ignored. Never throws.
+ */
 export function parseHttpDate(text: string | undefined): number | undefined {
-  if (text === undefined || !/^[A-Z][a-z]{2}/.test(text)) return undefined
-  const time = Date.parse(text)
-  return Number.isNaN(time) ? undefined : time
+  if (text === undefined) return undefined
+  const found = fixedDate.exec(text) ?? rfc850Date.exec(text)
+  if (found !== null) {
+    const [, day, month, year = '', ...time] = found
+    // Two digits: no file is older than Unix.
+    const century = year.length === 4 ? 0 : Number(year) < 70 ? 2000 : 1900
+    return timeOf(century + Number(year), month, day, time)
+  }
+  const [, month, day, ...rest] = asctimeDate.exec(text) ?? []
+  return month === undefined ? undefined : timeOf(Number(rest[3]), month, day, rest)
+}
+
+function timeOf(year: number, month = '', day: string | undefined, clock: readonly string[]): number | undefined {
+  const [hours = 0, minutes = 0, seconds = 0] = clock.map(Number)
+  if (hours > 23 || minutes > 59 || seconds > 60) return undefined
+  const time = Date.UTC(year, months.indexOf(month), Number(day), hours, minutes, seconds)
+  // A day that the month does not have would run over into the next one.
+  return months.includes(month) && new Date(time - seconds * 1000).getUTCDate() === Number(day) ? time : undefined
 }

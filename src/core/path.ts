@@ -129,7 +129,8 @@ export function encodeSegment(segment: string): string {
 const plainHref = /^[A-Za-z0-9/._~-]*$/
 
 function decodeSegment(part: string): string {
-  // Some clients send raw UTF-8; a transport hands the bytes over as Latin-1.
+  // Some clients send raw UTF-8; a transport hands the bytes over as Latin-1. What is no byte would be cut to another one.
+  if (/[^\x00-\xff]/.test(part)) throw new Failure('invalid', 'The path is not valid percent-encoded UTF-8.')
   if (!isAscii(part))
     part = Buffer.from(part, 'latin1').reduce(
       (text, byte) => text + (byte > 127 ? `%${byte.toString(16)}` : String.fromCharCode(byte)),
@@ -145,6 +146,7 @@ function decodeSegment(part: string): string {
 }
 
 function checkSegment(segment: string): string {
+  if (segment === '') throw new Failure('invalid', 'The path holds an empty segment.')
   if (segment === '.' || segment === '..') throw new Failure('invalid', 'The path holds a `.` or `..` segment.')
   if (segment.includes('\0') || segment.includes('/')) throw new Failure('invalid', 'The path holds a NUL or a slash.')
   if (isAscii(segment)) {
@@ -152,7 +154,9 @@ function checkSegment(segment: string): string {
       throw new Failure('invalid', `A name is longer than ${maxSegmentBytes} bytes.`)
     return segment
   }
-  if (!segment.isWellFormed()) throw new Failure('invalid', 'The path is not valid UTF-8.')
+  // U+FFFD is how a name that is not UTF-8 shows; `memberOf` lists none of them, so none may be made.
+  if (!segment.isWellFormed() || segment.includes('\uFFFD'))
+    throw new Failure('invalid', 'The path is not valid UTF-8.')
   const normal = segment.normalize('NFC')
   if (Buffer.byteLength(normal) > maxSegmentBytes)
     throw new Failure('invalid', `A name is longer than ${maxSegmentBytes} bytes.`)
