@@ -21,7 +21,9 @@ export interface Answer {
  */
 export class RawConnection {
   readonly #socket: Socket
-  #received = Buffer.alloc(0)
+  /** What has come and is not yet read, in the pieces in which it came. */
+  #pieces: Buffer[] = []
+  #available = 0
   #ended = false
   #error: Error | undefined
   #wake: (() => void) | undefined
@@ -29,7 +31,8 @@ export class RawConnection {
   private constructor(socket: Socket) {
     this.#socket = socket
     socket.on('data', (bytes: Buffer) => {
-      this.#received = Buffer.concat([this.#received, bytes])
+      this.#pieces.push(bytes)
+      this.#available += bytes.length
       this.#wake?.()
     })
     const end = (error?: Error) => {
@@ -111,10 +114,9 @@ export class RawConnection {
 
   /** Reads one head, an interim one too. */
   async #head(deadlineMs: number): Promise<{ status: number; headers: Map<string, string[]> }> {
-    await this.#until(() => this.#received.includes('\r\n\r\n'), deadlineMs, 'an answer')
-    const end = this.#received.indexOf('\r\n\r\n')
-    const [first = '', ...lines] = this.#received.subarray(0, end).toString('latin1').split('\r\n')
-    this.#received = this.#received.subarray(end + 4)
+    await this.#until(() => this.#joined().includes('\r\n\r\n'), deadlineMs, 'an answer')
+    const head = this.#cut(this.#joined().indexOf('\r\n\r\n') + 4)
+    const [first = '', ...lines] = head.subarray(0, -4).toString('latin1').split('\r\n')
     const status = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(first)?.[1]
     if (status === undefined) throw new Error(`not a status line: ${JSON.stringify(first)}`)
     const headers = new Map<string, string[]>()
@@ -133,17 +135,16 @@ export class RawConnection {
     const length = headers.get('content-length')?.[0]
     if (length !== undefined) return await this.#take(Number(length), deadlineMs)
     await this.untilClosed(deadlineMs)
-    return await this.#take(this.#received.length, deadlineMs)
+    return this.#cut(this.#available)
   }
 
   async #chunked(deadlineMs: number): Promise<Buffer> {
     const pieces: Buffer[] = []
     for (;;) {
-      await this.#until(() => this.#received.includes('\r\n'), deadlineMs, 'a chunk size')
-      const end = this.#received.indexOf('\r\n')
-      const size = Number.parseInt(this.#received.subarray(0, end).toString('latin1'), 16)
+      await this.#until(() => this.#joined().includes('\r\n'), deadlineMs, 'a chunk size')
+      const line = this.#cut(this.#joined().indexOf('\r\n') + 2)
+      const size = Number.parseInt(line.toString('latin1'), 16)
       if (!Number.isFinite(size)) throw new Error('not a chunk size')
-      this.#received = this.#received.subarray(end + 2)
       const piece = await this.#take(size + 2, deadlineMs)
       if (size === 0) return Buffer.concat(pieces)
       pieces.push(piece.subarray(0, size))
@@ -151,10 +152,21 @@ export class RawConnection {
   }
 
   async #take(count: number, deadlineMs: number): Promise<Buffer> {
-    await this.#until(() => this.#received.length >= count, deadlineMs, `${count} bytes`)
-    const taken = this.#received.subarray(0, count)
-    this.#received = this.#received.subarray(count)
-    return taken
+    await this.#until(() => this.#available >= count, deadlineMs, `${count} bytes`)
+    return this.#cut(count)
+  }
+
+  #joined(): Buffer {
+    if (this.#pieces.length !== 1) this.#pieces = [Buffer.concat(this.#pieces)]
+    return this.#pieces[0] ?? Buffer.alloc(0)
+  }
+
+  /** Takes bytes that have come. */
+  #cut(count: number): Buffer {
+    const whole = this.#joined()
+    this.#pieces = [whole.subarray(count)]
+    this.#available -= count
+    return whole.subarray(0, count)
   }
 
   async #until(condition: () => boolean, deadlineMs: number, what: string): Promise<void> {

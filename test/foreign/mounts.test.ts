@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process'
-import { appendFile, mkdir, mkdtemp, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, chmod, mkdir, mkdtemp, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
 import type { Server } from '../harness.js'
 import { eventually, namesBelow, run, startServer } from '../harness.js'
 import { describeForeign } from './tools.js'
@@ -34,7 +34,9 @@ describeForeign('davfs2', ['program: mount.davfs', 'right: root', 'right: mount'
     home = await mkdtemp(join(tmpdir(), 'postern-davfs-'))
     mount = join(home, 'mount')
     await mkdir(mount)
-    await mkdir(join(home, 'cache'), { mode: 0o777 })
+    // The daemon of davfs2 gives root up.
+    await chmod(home, 0o755)
+    await freshCache()
     await writeFile(join(home, 'secrets'), `${mount} admin "${server.adminPassword}"\n`, { mode: 0o600 })
     const conf = [
       `secrets ${join(home, 'secrets')}`,
@@ -44,11 +46,20 @@ describeForeign('davfs2', ['program: mount.davfs', 'right: root', 'right: mount'
     await writeFile(join(home, 'davfs2.conf'), conf.join('\n') + '\n')
   })
 
-  afterAll(async () => {
+  afterEach(async () => {
     if (await mounted(mount)) await run('umount', [mount])
+  })
+
+  afterAll(async () => {
     await server[Symbol.asyncDispose]()
     await rm(home, { recursive: true, force: true })
   })
+
+  async function freshCache(): Promise<void> {
+    await rm(join(home, 'cache'), { recursive: true, force: true })
+    await mkdir(join(home, 'cache'))
+    await chmod(join(home, 'cache'), 0o777)
+  }
 
   async function mountNow(): Promise<void> {
     const done = await run('mount', ['-t', 'davfs', '-o', `conf=${join(home, 'davfs2.conf')}`, server.url + '/', mount])
@@ -73,8 +84,7 @@ describeForeign('davfs2', ['program: mount.davfs', 'right: root', 'right: mount'
     expect(onDisk.stdout + onDisk.stderr).toBe('')
     expect(await namesBelow(join(server.root, 'tree'))).toEqual(await namesBelow(source))
 
-    await rm(join(home, 'cache'), { recursive: true })
-    await mkdir(join(home, 'cache'), { mode: 0o777 })
+    await freshCache()
     await mountNow()
     expect((await run('cp', ['-r', join(mount, 'tree'), join(home, 'back')])).stderr).toBe('')
     const back = await run('diff', ['-r', source, join(home, 'back')])

@@ -148,8 +148,8 @@ describe('GET and HEAD', () => {
     const boundary = /^multipart\/byteranges; ?boundary="?([^"]+)"?$/.exec(answer.header('content-type'))?.[1] ?? '?'
     const parts = answer.text.split(`--${boundary}`)
     expect(parts).toHaveLength(4)
-    expect(parts[1]).toMatch(/content-range: bytes 0-1\/10\r\n[^]*\r\n\r\n01\r\n$/i)
-    expect(parts[2]).toMatch(/content-range: bytes 4-5\/10\r\n[^]*\r\n\r\n45\r\n$/i)
+    expect(parts[1]).toMatch(/content-range: bytes 0-1\/10(?:\r\n[^\r\n]+)*\r\n\r\n01\r\n$/i)
+    expect(parts[2]).toMatch(/content-range: bytes 4-5\/10(?:\r\n[^\r\n]+)*\r\n\r\n45\r\n$/i)
     expect(Number(answer.header('content-length'))).toBe(answer.body.length)
   })
 
@@ -199,8 +199,9 @@ describe('GET and HEAD', () => {
 
   it('answers 304 and 412 as RFC 9110 §13 says', async () => {
     const { path } = await freshFile(server)
-    const etag = (await server.request('HEAD', path)).header('etag')
-    const since = 'Fri, 01 Jan 2100 00:00:00 GMT'
+    const head = await server.request('HEAD', path)
+    const etag = head.header('etag')
+    const since = head.header('last-modified')
     const get = async (headers: Record<string, string>) => (await server.request('GET', path, { headers })).status
     expect(await get({ 'If-None-Match': etag })).toBe(304)
     expect(await get({ 'If-None-Match': `"other", W/${etag}` })).toBe(304)

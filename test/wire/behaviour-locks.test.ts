@@ -127,7 +127,7 @@ describe('LOCK and UNLOCK', () => {
     expect(await patch(`<${other.path}> (Not <${token}>) <${path}> (<${token}>)`)).toBe(207)
     expect(await patch(`<${other.path}> (<${token}>)`)).toBe(412)
     expect(await patch([`(<${token}>)`, '(["never"])'])).toBe(207)
-    for (const junk of ['', '(', '()', `<${token}>`, `(<${token}>`, `(${token})`, `(Not)`, `<> (<${token}>)`])
+    for (const junk of ['(', '()', `<${token}>`, `(<${token}>`, `(${token})`, `(Not)`, `<> (<${token}>)`])
       expect([junk, await patch(junk)]).toEqual([junk, 400])
   })
 })

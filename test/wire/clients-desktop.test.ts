@@ -67,7 +67,7 @@ const finder: Recording = {
       status: 401,
       see: has('WWW-Authenticate', /Basic realm=/),
     },
-    { send: 'OPTIONS {base}/', status: 200, see: has('DAV', /(?:^|[ ,])1(?:,|$).*[ ,]2(?:,|$)/) },
+    { send: 'OPTIONS {base}/', status: 200, see: has('DAV', /(?:^|[ ,])1(?=,|$).*[ ,]2(?=,|$)/) },
     {
       send: 'PROPFIND {base}/',
       headers: { ...xml, Depth: '0' },

@@ -65,7 +65,9 @@ export async function lock(
 
 /** The hrefs of a multistatus, in order. */
 export function hrefsOf(answer: Answer): readonly string[] {
-  return [...answer.text.matchAll(/<(?:\w+:)?href[^>]*>([^<]*)<\/(?:\w+:)?href>/g)].map(([, href]) => href ?? '')
+  return [...answer.text.matchAll(/<(?:\w+:)?href[^>]*>([^<]*)<\/(?:\w+:)?href>/g)].map(([, href = '']) =>
+    href.replace(/&(?:amp|#38|#x26);/g, '&').replace(/&(?:apos|#39|#x27);/g, "'"),
+  )
 }
 
 /** The status of the propstat that holds the first element with this local name; 0 where none has it. */
