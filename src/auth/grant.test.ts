@@ -221,6 +221,21 @@ describe('a permit', () => {
     expect(permit.mayAllowBelow(toPath(path))).toBe(some)
   })
 
+  it.each([
+    ['create:/inbox/**', '/', true],
+    ['create:/inbox/**', '/inbox', true],
+    ['create:/inbox/**', '/inbox/sub', false],
+    ['create:/inbox/**', '/other', false],
+    ['create:/in/*/box/**', '/in', true],
+    ['create:/in/*/box/**', '/in/a', false],
+    ['create,replace,delete:/a/b', '/a', true],
+    ['create,replace,delete:/a/b', '/a/b/c', false],
+    ['create:/**', '/', true],
+    ['create:/**', '/a', false],
+  ])('%s, which shows nothing, leads to %s: %s', (grant, path, leads) => {
+    expect(compileGrants([grant], 'test').mayAllowBelow(toPath(path))).toBe(leads)
+  })
+
   it('is compiled once for an identity', () => {
     const identity = { name: 'a', source: 'test', grants: ['r:/**'] }
     expect(permitOf(identity)).toBe(permitOf({ ...identity }))

@@ -105,8 +105,9 @@ class GrantPermit implements Permit {
   }
 
   mayAllowBelow(path: StorePath): boolean {
-    for (const { pattern } of this.#grants) if (pattern.mayMatchBelow(path)) return true
-    return false
+    return this.#grants.some(({ actions, pattern }) =>
+      actions.has('list') || actions.has('read') ? pattern.mayMatchBelow(path) : pattern.leadsTo(path),
+    )
   }
 
   explain(action: Action, path: StorePath): { readonly grant: string; readonly source: string } | undefined {

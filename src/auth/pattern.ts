@@ -1,4 +1,4 @@
-import { isWithin, rootPath, segmentsOf, toPath, type StorePath } from '../core/path.js'
+import { isWithin, pathOf, rootPath, segmentsOf, toPath, type StorePath } from '../core/path.js'
 import { Failure } from '../core/failure.js'
 
 /** A set of canonical paths, as a grant names it. Judged on whole decoded segments, never on text that merely begins alike. */
@@ -9,6 +9,8 @@ export interface Pattern {
   matchesAllBelow(path: StorePath): boolean
   /** The path or something that could be below it is in the set. */
   mayMatchBelow(path: StorePath): boolean
+  /** The path is on the way to all that the set can hold: at or above the part of the pattern without wildcards. */
+  leadsTo(path: StorePath): boolean
 }
 
 /**
@@ -33,18 +35,20 @@ function exactly(only: StorePath): Pattern {
     matches: (path) => path === only,
     matchesAllBelow: () => false,
     mayMatchBelow: (path) => isWithin(only, path),
+    leadsTo: (path) => isWithin(only, path),
   }
 }
 
 function treeOf(top: StorePath): Pattern {
   if (top === '/') {
     const always = (): boolean => true
-    return { matches: always, matchesAllBelow: always, mayMatchBelow: always }
+    return { matches: always, matchesAllBelow: always, mayMatchBelow: always, leadsTo: (path) => path === rootPath }
   }
   return {
     matches: (path) => isWithin(path, top),
     matchesAllBelow: (path) => isWithin(path, top),
     mayMatchBelow: (path) => isWithin(path, top) || isWithin(top, path),
+    leadsTo: (path) => isWithin(top, path),
   }
 }
 
@@ -54,6 +58,12 @@ function wild(segments: readonly string[]): Pattern {
   const tests = segments.map((segment): SegmentTest => (segment === '**' ? '**' : segmentTest(segment)))
   const firstTree = tests.indexOf('**')
   const head = firstTree === -1 ? tests : tests.slice(0, firstTree)
+  const literal = pathOf(
+    segments.slice(
+      0,
+      segments.findIndex((segment) => segment.includes('*')),
+    ),
+  )
   const matches = (path: StorePath): boolean => matchSegments(tests, segmentsOf(path))
   return {
     matches,
@@ -64,6 +74,7 @@ function wild(segments: readonly string[]): Pattern {
       if (firstTree === -1 && names.length > head.length) return false
       return head.every((test, at) => at >= names.length || test === '**' || test(names[at] ?? ''))
     },
+    leadsTo: (path) => isWithin(literal, path),
   }
 }
 

@@ -6,7 +6,10 @@ export interface Permit {
   allows(action: Action, path: StorePath): boolean
   /** The action is allowed on the path and on everything that is or could be below it. */
   allowsAllBelow(action: Action, path: StorePath): boolean
-  /** Something at or below the path might be allowed: collections on the way to a granted path may be listed. */
+  /**
+   * Something at or below the path might be seen: collections on the way to a granted path may be listed. A grant that
+   * shows nothing (`create`) leads as far as its pattern names, and no further: what is inside a letter box stays hidden.
+   */
   mayAllowBelow(path: StorePath): boolean
   /** The grant that allows it, for `postern check --as`. */
   explain(action: Action, path: StorePath): { readonly grant: string; readonly source: string } | undefined
