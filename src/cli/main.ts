@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { Failure, isFailure } from '../core/failure.js'
+import { addCheck } from './check.js'
+import { addServe } from './serve.js'
+import { addUser } from './user.js'
+
+/** Exit codes of the program. */
+const failed = 1
+const wrongUsage = 2
+
+/** Runs one command line; resolves to the exit code: 0 done, 1 failed, 2 wrong usage or configuration. */
+export async function main(args: readonly string[]): Promise<number> {
+  let code = 0
+  const program = createProgram((wanted) => (code = wanted))
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return code
+  } catch (error) {
+    return exitCodeOf(error)
+  }
+}
+
+function createProgram(finish: (code: number) => void): Command {
+  const program = new Command('postern')
+    .description('One guarded door to your files: WebDAV and HTTP over one directory.')
+    .version(version())
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('Add --help for help.')
+  addServe(program, finish)
+  addUser(program)
+  addCheck(program, finish)
+  return program
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : wrongUsage
+  if (error instanceof Failure) {
+    process.stderr.write(`${error.message}\n`)
+    return isFailure(error, 'invalid') ? wrongUsage : failed
+  }
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  return failed
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const parsed: unknown = JSON.parse(text)
+  return typeof parsed === 'object' && parsed !== null && 'version' in parsed ? String(parsed.version) : 'unknown'
+}

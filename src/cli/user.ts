@@ -1,0 +1,147 @@
+import type { Command } from 'commander'
+import { parseGrant } from '../auth/grant.js'
+import type { Account } from '../catalog/accounts.js'
+import { openState } from '../config/state.js'
+import type { State } from '../config/state.js'
+import { Failure } from '../core/failure.js'
+import { collect, settle, withConfigOptions } from './settings.js'
+import type { ConfigOptions } from './settings.js'
+import { askForNewPassword, print, readPasswordFromStdin } from './terminal.js'
+
+interface UserOptions extends ConfigOptions {
+  readonly grant?: readonly string[]
+  readonly passwordStdin?: boolean
+  readonly json?: boolean
+}
+
+const help = `
+A grant is ACTIONS:/PATTERN. Actions: r (read, list), rw (all), or any of read list create replace delete, with commas.
+* stands for one name, ** for any number of them; {user} for the user's name.
+
+Examples:
+  postern user add alice --grant 'rw:/alice/**' --grant 'r:/shared/**'
+  echo "$PASSWORD" | postern user add bob --grant 'create:/inbox/**' --password-stdin
+  postern user disable bob
+
+Changes take effect at once, also while the server runs.`
+
+/** `postern user …`. */
+export function addUser(program: Command): void {
+  const user = program.command('user').description('manage the users of the catalog').addHelpText('after', help)
+
+  withPassword(named(user, 'add', 'add a user'))
+    .option('--grant <grant>', 'what the user may do; may be given again', collect)
+    .addHelpText('after', help)
+    .action(async (name: string, options: UserOptions) => {
+      const grants = checkedGrants(options.grant)
+      await withState(options, async ({ accounts, hasher }) => {
+        // A name that is taken is found out before anybody types a password.
+        if ((await accounts.find(name)) !== undefined)
+          throw new Failure('exists', `There is a user ${JSON.stringify(name)} already.`)
+        const passwordHash = await hasher.hash(await newPassword(options))
+        const account = await accounts.add({ name, grants, passwordHash })
+        report(options, account, `Added ${account.name}.${grants.length === 0 ? ' It has no grant yet.' : ''}`)
+      })
+    })
+
+  withPassword(named(user, 'passwd', 'set the password of a user')).action(
+    async (name: string, options: UserOptions) => {
+      await withState(options, async ({ accounts, hasher }) => {
+        if ((await accounts.find(name)) === undefined)
+          throw new Failure('not-found', `There is no user ${JSON.stringify(name)}.`)
+        const account = await accounts.setPassword(name, await hasher.hash(await newPassword(options)))
+        report(options, account, `The password of ${account.name} is changed.`)
+      })
+    },
+  )
+
+  named(user, 'grant', 'set what a user may do, in place of all it had')
+    .requiredOption('--grant <grant>', 'what the user may do; may be given again', collect)
+    .action(async (name: string, options: UserOptions) => {
+      const grants = checkedGrants(options.grant)
+      await withState(options, async ({ accounts }) => {
+        const account = await accounts.setGrants(name, grants)
+        report(options, account, `The grants of ${account.name} are changed.`)
+      })
+    })
+
+  for (const [verb, disabled] of [
+    ['disable', true],
+    ['enable', false],
+  ] as const)
+    named(user, verb, disabled ? 'refuse a user from now on' : 'let a disabled user in again').action(
+      async (name: string, options: UserOptions) => {
+        await withState(options, async ({ accounts }) => {
+          const account = await accounts.setDisabled(name, disabled)
+          report(options, account, `${account.name} is ${disabled ? 'disabled' : 'enabled'}.`)
+        })
+      },
+    )
+
+  named(user, 'rm', 'remove a user').action(async (name: string, options: UserOptions) => {
+    await withState(options, async ({ accounts }) => {
+      await accounts.remove(name)
+      if (options.json === true) print(JSON.stringify({ name, removed: true }))
+      else print(`Removed ${name}.`)
+    })
+  })
+
+  withConfigOptions(user.command('list').description('list all users'))
+    .option('--json', 'print JSON')
+    .action(async (options: UserOptions) => {
+      await withState(options, async ({ accounts }) => {
+        const all: Account[] = []
+        for await (const some of accounts.list()) all.push(...some)
+        if (options.json === true) print(JSON.stringify(all.map(shown)))
+        else for (const line of table(all)) print(line)
+      })
+    })
+}
+
+function named(user: Command, verb: string, description: string): Command {
+  return withConfigOptions(user.command(verb).description(description).argument('<name>')).option(
+    '--json',
+    'print JSON',
+  )
+}
+
+function withPassword(command: Command): Command {
+  return command.option('--password-stdin', 'read the password from standard input instead of asking for it')
+}
+
+async function withState(options: ConfigOptions, work: (state: State) => Promise<void>): Promise<void> {
+  const state = await openState(settle(options), { create: false })
+  try {
+    await work(state)
+  } finally {
+    await state.close()
+  }
+}
+
+function checkedGrants(grants: readonly string[] = []): readonly string[] {
+  return grants.map((grant) => parseGrant(grant).text)
+}
+
+function newPassword(options: UserOptions): Promise<string> {
+  return options.passwordStdin === true ? readPasswordFromStdin() : askForNewPassword()
+}
+
+function report(options: UserOptions, account: Account, sentence: string): void {
+  print(options.json === true ? JSON.stringify(shown(account)) : sentence)
+}
+
+/** An account without its hash. */
+function shown({ name, grants, disabled, created }: Account): object {
+  return { name, grants, disabled, created: new Date(created).toISOString() }
+}
+
+function table(accounts: readonly Account[]): readonly string[] {
+  const width = Math.max(4, ...accounts.map(({ name }) => name.length))
+  return [
+    `${'NAME'.padEnd(width)}  STATE     GRANTS`,
+    ...accounts.map(
+      ({ name, disabled, grants }) =>
+        `${name.padEnd(width)}  ${(disabled ? 'disabled' : 'active').padEnd(8)}  ${grants.join(' ')}`,
+    ),
+  ]
+}

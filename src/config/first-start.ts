@@ -1,0 +1,36 @@
+import { randomInt } from 'node:crypto'
+import type { Accounts } from '../catalog/accounts.js'
+import type { PasswordHasher } from '../auth/password-hash.js'
+import { isFailure } from '../core/failure.js'
+
+/** What the first start made. */
+export interface FirstAdmin {
+  readonly name: string
+  /** Where it was made up here and must be shown, once. */
+  readonly password?: string
+}
+
+/** Makes the user `admin`, who may do everything, where there is no user at all; else undefined. Throws `invalid` for a given password that cannot be one. */
+export async function ensureAdmin(
+  accounts: Accounts,
+  hasher: PasswordHasher,
+  given: string | undefined,
+): Promise<FirstAdmin | undefined> {
+  if (!(await accounts.isEmpty())) return undefined
+  const password = given ?? randomPassword()
+  try {
+    await accounts.add({ name: 'admin', grants: ['rw:/**'], passwordHash: await hasher.hash(password) })
+  } catch (error) {
+    // Another process that starts at the same time was first.
+    if (isFailure(error, 'exists')) return undefined
+    throw error
+  }
+  return given === undefined ? { name: 'admin', password } : { name: 'admin' }
+}
+
+/** 24 letters and digits that no one mistakes for each other, in groups: some 117 bits. */
+export function randomPassword(): string {
+  const letters = 'abcdefghjkmnpqrstuvwxyz23456789'
+  const group = (): string => Array.from({ length: 6 }, () => letters.charAt(randomInt(letters.length))).join('')
+  return [group(), group(), group(), group()].join('-')
+}

@@ -1,0 +1,252 @@
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { LineCounter, isMap, isScalar, parse, parseDocument } from 'yaml'
+import type { Document } from 'yaml'
+import { Failure } from '../core/failure.js'
+import type { SurfaceName } from '../gateway/surface.js'
+import { parseEndpoint } from '../transport/endpoint.js'
+import type { Endpoint } from '../transport/endpoint.js'
+import { problemsIn } from './problems.js'
+import { configKeys, configSchema, variableOf } from './schema.js'
+import type { Settings } from './schema.js'
+import { closest } from './similar.js'
+
+/** A setting that was given on the command line. */
+export interface FlagSetting {
+  /** As it is written: `--listen`. */
+  readonly flag: string
+  readonly value: unknown
+}
+
+export interface ConfigSources {
+  /** What paths on the command line and in the environment are relative to. */
+  readonly directory: string
+  /** The configuration file; without it `postern.yaml` in the directory, where there is one. */
+  readonly file?: string | undefined
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** By top-level key. */
+  readonly flags: Readonly<Record<string, FlagSetting | undefined>>
+}
+
+export interface ListenSetting {
+  /** What requests say of where they came in. */
+  readonly name: string
+  readonly at: Endpoint
+  /** What it speaks; everything where this is empty. */
+  readonly surfaces: readonly SurfaceName[]
+  readonly tls: boolean
+}
+
+/** Settings that have been understood: paths are absolute, defaults are filled in. */
+export interface Config extends Omit<Settings, 'listen' | 'root' | 'state'> {
+  /** The file that was read. */
+  readonly file: string | undefined
+  readonly listen: readonly ListenSetting[]
+  readonly root: string
+  readonly state: string
+  /** What is odd but no error. */
+  readonly warnings: readonly string[]
+}
+
+/** Where each top-level key was set, for messages and for what its paths are relative to. */
+interface Origin {
+  readonly directory: string
+  describe(path: readonly PropertyKey[]): string
+}
+
+/**
+ * The configuration file, the environment and the command line as one configuration; later ones win, key by key. Throws
+ * `invalid` with a line for each problem: `postern.yaml:12: publicOrigins: must be …`.
+ */
+export function loadConfig(sources: ConfigSources): Config {
+  const origins = new Map<string, Origin>()
+  const merged: Record<string, unknown> = {}
+  const file = fileOf(sources)
+  let document: ReadDocument | undefined
+  if (file !== undefined) {
+    document = readDocument(file.path, file.shown)
+    for (const [key, value] of Object.entries(document.values)) set(key, value, document.origin)
+  }
+  for (const key of configKeys) {
+    const text = sources.environment[variableOf(key)]
+    if (text === undefined || text === '') continue
+    const describe = (path: readonly PropertyKey[]): string => `${variableOf(key)}:${inner(path)}`
+    set(key, parseVariable(key, text), { directory: sources.directory, describe })
+  }
+  for (const [key, given] of Object.entries(sources.flags)) {
+    if (given === undefined) continue
+    set(key, given.value, { directory: sources.directory, describe: (path) => `${given.flag}:${inner(path)}` })
+  }
+
+  const parsed = configSchema.safeParse(merged)
+  if (!parsed.success) throw new Failure('invalid', problemLines(parsed.error.issues, origins, document).join('\n'))
+  return {
+    ...resolved(parsed.data, origins, sources.directory),
+    file: file?.path,
+    warnings: strayVariables(sources.environment),
+  }
+
+  function set(key: string, value: unknown, origin: Origin): void {
+    merged[key] = value
+    origins.set(key, origin)
+  }
+}
+
+function fileOf({ file, directory, environment }: ConfigSources): { path: string; shown: string } | undefined {
+  const named = file ?? (environment.POSTERN_CONFIG === '' ? undefined : environment.POSTERN_CONFIG)
+  if (named !== undefined) return { path: resolve(directory, named), shown: named }
+  const usual = join(directory, 'postern.yaml')
+  return existsSync(usual) ? { path: usual, shown: 'postern.yaml' } : undefined
+}
+
+interface ReadDocument {
+  readonly values: Readonly<Record<string, unknown>>
+  readonly origin: Origin
+}
+
+function readDocument(path: string, shown: string): ReadDocument {
+  const lines = new LineCounter()
+  const document = parseDocument(readText(path, shown), { lineCounter: lines, prettyErrors: false })
+  const at = (offset: number | undefined): string =>
+    offset === undefined ? shown : `${shown}:${lines.linePos(offset).line}`
+  if (document.errors.length > 0)
+    throw new Failure('invalid', document.errors.map((error) => `${at(error.pos[0])}: ${error.message}`).join('\n'))
+  const values: unknown = document.toJS()
+  if (values !== null && (typeof values !== 'object' || Array.isArray(values)))
+    throw new Failure('invalid', `${at(0)}: must be a group of keys such as "root: ./data"`)
+  return {
+    values: { ...values },
+    origin: { directory: dirname(path), describe: (where) => `${at(offsetOf(document, where))}: ${dotted(where)}:` },
+  }
+}
+
+function readText(path: string, shown: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown error'
+    throw new Failure('invalid', `${shown}: cannot be read (${code}).`, { cause })
+  }
+}
+
+function parseVariable(key: string, text: string): unknown {
+  try {
+    return parse(text)
+  } catch (cause) {
+    throw new Failure('invalid', `${variableOf(key)}: is not valid YAML; put text with special characters in quotes`, {
+      cause,
+    })
+  }
+}
+
+/** Where a value stands in the file: at its key where it has one, for that is what a reader looks for. */
+function offsetOf(document: Document, path: readonly PropertyKey[]): number | undefined {
+  for (let depth = path.length; depth > 0; depth -= 1) {
+    const parent: unknown = document.getIn(path.slice(0, depth - 1), true)
+    const last = path[depth - 1]
+    if (isMap(parent)) {
+      const pair = parent.items.find(({ key }) => isScalar(key) && key.value === last)
+      if (isScalar(pair?.key) && pair.key.range) return pair.key.range[0]
+    }
+    const node: unknown = document.getIn(path.slice(0, depth), true)
+    if (hasRange(node)) return node.range[0]
+  }
+  return undefined
+}
+
+function hasRange(node: unknown): node is { readonly range: readonly [number, number, number] } {
+  return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range)
+}
+
+function problemLines(
+  issues: Parameters<typeof problemsIn>[0],
+  origins: ReadonlyMap<string, Origin>,
+  document: ReadDocument | undefined,
+): readonly string[] {
+  return problemsIn(issues).map(({ path, message }) => {
+    const origin = origins.get(String(path[0])) ?? document?.origin
+    return `${origin === undefined ? `${dotted(path)}:` : origin.describe(path)} ${message}`
+  })
+}
+
+function resolved(
+  settings: Settings,
+  origins: ReadonlyMap<string, Origin>,
+  directory: string,
+): Omit<Config, 'file' | 'warnings'> {
+  const from = (key: string): string => origins.get(key)?.directory ?? directory
+  const root = resolve(from('root'), settings.root)
+  const state = settings.state === undefined ? `${root}.postern` : resolve(from('state'), settings.state)
+  const where = origins.get('state')?.describe(['state']) ?? 'state:'
+  const real = realPath(state)
+  const realRoot = realPath(root)
+  if (real === realRoot || real.startsWith(realRoot.endsWith('/') ? realRoot : `${realRoot}/`))
+    throw new Failure(
+      'invalid',
+      `${where} must not lie inside the served directory ${root}; name another place with --state`,
+    )
+  const names = new Map<string, number>()
+  return {
+    ...settings,
+    root,
+    state,
+    publicOrigins: settings.publicOrigins.map((origin) => origin.toLowerCase()),
+    listen: settings.listen.map((entry) => listenSetting(entry, from('listen'), settings.tls !== undefined, names)),
+    ...(typeof settings.tls === 'object' && {
+      tls: { cert: resolve(from('tls'), settings.tls.cert), key: resolve(from('tls'), settings.tls.key) },
+    }),
+  }
+}
+
+function listenSetting(
+  entry: Settings['listen'][number],
+  directory: string,
+  tls: boolean,
+  names: Map<string, number>,
+): ListenSetting {
+  const given = typeof entry === 'string' ? { at: entry } : entry
+  const at = parseEndpoint(given.at)
+  if (at === undefined) throw new Failure('invalid', `listen: ${given.at} must be HOST:PORT or unix:PATH`)
+  const count = (names.get(given.at) ?? 0) + 1
+  names.set(given.at, count)
+  return {
+    name: count === 1 ? given.at : `${given.at} (${count})`,
+    at: at.kind === 'unix' ? { kind: 'unix', path: resolve(directory, at.path) } : at,
+    surfaces: given.surfaces ?? [],
+    tls: at.kind === 'tcp' && tls && given.tls !== false,
+  }
+}
+
+/** The path with every link in the part of it that exists followed. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    const parent = dirname(path)
+    return parent === path ? path : join(realPath(parent), path.slice(parent.length))
+  }
+}
+
+/** Variables that look like a slip of the pen; others may belong to someone else. */
+function strayVariables(environment: ConfigSources['environment']): readonly string[] {
+  const known = [...configKeys.map(variableOf), 'POSTERN_ADMIN_PASSWORD', 'POSTERN_CONFIG']
+  return Object.keys(environment)
+    .filter((name) => name.startsWith('POSTERN_') && !known.includes(name))
+    .flatMap((name) => {
+      const meant = closest(name, known)
+      return meant === undefined ? [] : [`${name} is not a setting; did you mean ${meant}?`]
+    })
+}
+
+function dotted(path: readonly PropertyKey[]): string {
+  return path.reduce<string>(
+    (text, part) =>
+      typeof part === 'number' ? `${text}[${part}]` : text === '' ? String(part) : `${text}.${String(part)}`,
+    '',
+  )
+}
+
+/** What is below a top-level key, for messages that already name the key in another way. */
+function inner(path: readonly PropertyKey[]): string {
+  return path.length < 2 ? '' : ` ${dotted(path.slice(1))}:`
+}

@@ -1,0 +1,229 @@
+import { z } from 'zod'
+import { parseGrant } from '../auth/grant.js'
+import { Failure } from '../core/failure.js'
+import { surfaceNames } from '../gateway/surface.js'
+import { parseEndpoint } from '../transport/endpoint.js'
+import { proxyTrust } from '../transport/forwarded.js'
+
+const text = z.string({ error: 'must be text' }).min(1, 'must not be empty')
+const flag = z.boolean({ error: 'must be true or false' })
+
+function whole(minimum: number, maximum: number): z.ZodInt {
+  const error = `must be a whole number from ${minimum} to ${maximum}`
+  return z.int({ error }).min(minimum, error).max(maximum, error)
+}
+
+function oneOf<const Value extends string>(...values: readonly Value[]): z.ZodEnum<{ [Key in Value]: Key }> {
+  return z.enum(values, { error: `must be one of: ${values.join(', ')}` })
+}
+
+function listOf<Item extends z.ZodType>(item: Item): z.ZodArray<Item> {
+  return z.array(item, { error: 'must be a list' })
+}
+
+function objectOf<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'invalid_type' ? 'must be a group of keys' : undefined),
+  })
+}
+
+const endpoint = text.refine((value) => parseEndpoint(value) !== undefined, 'must be HOST:PORT or unix:PATH')
+
+const grant = text.superRefine((value, context) => {
+  try {
+    parseGrant(value)
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Failure ? error.message : 'must be a grant' })
+  }
+})
+
+const webOrigin = text.refine(
+  (value) => URL.canParse(value) && new URL(value).origin === value.toLowerCase(),
+  'must be an origin such as https://files.example.org: scheme and host, no path, no slash at the end',
+)
+
+const foreignOrigin = text.refine(
+  (value) => value === 'null' || /^[a-z][a-z0-9+.-]*:\/\/[^/?#*\s]+$/i.test(value),
+  'must be an exact origin such as https://app.example.org',
+)
+
+const listener = z.union(
+  [
+    endpoint,
+    objectOf({
+      at: endpoint,
+      surfaces: listOf(oneOf(...surfaceNames)).optional(),
+      tls: flag.optional(),
+    }),
+  ],
+  { error: 'must be HOST:PORT, unix:PATH or { at: HOST:PORT, surfaces: [http], tls: false }' },
+)
+
+/** Everything that `postern.yaml` can hold. Each key says in its own words what it is for: `docs/config.md` is made of this. */
+export const configSchema = objectOf({
+  listen: z
+    .preprocess((value) => (typeof value === 'string' ? [value] : value), listOf(listener).min(1, 'must not be empty'))
+    .default(['127.0.0.1:8080'])
+    .meta({
+      type: 'list of HOST:PORT, unix:PATH or { at, surfaces, tls }',
+      description:
+        'Where to listen. Port 0 picks a free one. `surfaces` limits a listener to some of `webdav` and `http`; without it both answer. `tls: false` keeps one listener plain where `tls` is set.',
+      example: '["127.0.0.1:8080", { at: "unix:/run/postern.sock", surfaces: [http] }]',
+    }),
+  root: text
+    .default('./data')
+    .meta({ type: 'path', description: 'The directory that is served. It is made if missing.', example: '/srv/files' }),
+  state: text.optional().meta({
+    type: 'path',
+    default: 'the root with `.postern` added, beside it',
+    description:
+      'Where Postern keeps users, locks, properties and its secret. Never inside the root. On a local disk, not on NFS.',
+    example: '/var/lib/postern',
+  }),
+  durability: oneOf('full', 'fast').default('full').meta({
+    type: '`full` or `fast`',
+    description:
+      '`full`: what was answered with success survives a power cut. `fast`: it survives a crash of Postern; the kernel decides when it reaches the disk.',
+    example: 'fast',
+  }),
+  symlinks: oneOf('absent', 'inside').default('absent').meta({
+    type: '`absent` or `inside`',
+    description:
+      'What symbolic links are: `absent` treats them as not there; `inside` follows those that stay under the root.',
+    example: 'inside',
+  }),
+  publicOrigins: listOf(webOrigin).default([]).meta({
+    type: 'list of origins',
+    description:
+      'Under which origins clients know this server, where a proxy stands before it. `Destination` headers and browser requests are judged against them.',
+    example: '["https://files.example.org"]',
+  }),
+  basePath: z
+    .string({ error: 'must be text' })
+    .refine(
+      (value) => value === '' || /^(?:\/[A-Za-z0-9._~-]+)+$/.test(value),
+      'must be empty or like /files, without a slash at the end',
+    )
+    .default('')
+    .meta({
+      type: 'path',
+      description: 'What a proxy strips from the path before it asks Postern; links in answers begin with it.',
+      example: '/files',
+    }),
+  trustedProxies: listOf(
+    text.refine(
+      (value) => proxyTrust([value], 'auto') !== undefined,
+      'must be an address, a network such as 10.0.0.0/8, or unix',
+    ),
+  )
+    .default([])
+    .meta({
+      type: 'list of addresses, networks and `unix`',
+      description:
+        'Proxies whose word on the client counts: its address, scheme and host. `unix` stands for every Unix socket.',
+      example: '["127.0.0.1/32", "fd00::/8"]',
+    }),
+  proxyHeaders: oneOf('auto', 'x-forwarded', 'forwarded').default('auto').meta({
+    type: '`auto`, `x-forwarded` or `forwarded`',
+    description:
+      'Which headers of a trusted proxy are read. `auto` takes the X-Forwarded family where any of it is there, else Forwarded (RFC 7239). Set `forwarded` where the proxy writes only that one, for it lets the others through.',
+    example: 'forwarded',
+  }),
+  identity: listOf(oneOf('catalog')).min(1, 'must not be empty').default(['catalog']).meta({
+    type: 'list of sources',
+    description:
+      'Who knows the callers, in the order in which they are asked. `catalog`: the users made with `postern user add`.',
+    example: '[catalog]',
+  }),
+  anonymous: objectOf({ grants: listOf(grant) })
+    .optional()
+    .meta({
+      type: '{ grants }',
+      default: 'none: everybody needs a login',
+      description: 'What callers without a login may do.',
+      example: '{ grants: ["r:/public/**"] }',
+    }),
+  basicRealm: text
+    .regex(/^[\x20-\x7e]*$/, 'must be printable ASCII')
+    .default('Postern')
+    .meta({
+      type: 'text',
+      description: 'The realm that clients show when they ask for a password.',
+      example: 'private area',
+    }),
+  uniform403: flag.default(false).meta({
+    type: 'true or false',
+    description:
+      'Answer 403 both to unknown callers and to known ones without the right, instead of 401 and 403. Programs that wait to be asked for a password are then never asked.',
+    example: 'true',
+  }),
+  cors: objectOf({ origins: listOf(foreignOrigin), maxAgeSeconds: whole(0, 86_400).default(600) })
+    .optional()
+    .meta({
+      type: '{ origins, maxAgeSeconds }',
+      default: 'none',
+      description:
+        'Exact origins of web pages and apps that may use this server from a browser. `maxAgeSeconds` is how long a browser may remember that (600 by default).',
+      example: '{ origins: ["app://obsidian.md", "capacitor://localhost"] }',
+    }),
+  hideQuotaFrom: listOf(text).default([]).meta({
+    type: 'list of texts',
+    description:
+      'Beginnings of user agents that are told nothing of used and free space over WebDAV: some releases of macOS wait long after such an answer.',
+    example: '["WebDAVFS/3.0.0", "WebDAVLib/1.3"]',
+  }),
+  tls: z
+    .union([z.literal('self-signed'), objectOf({ cert: text, key: text })], {
+      error: 'must be self-signed or { cert: FILE, key: FILE }',
+    })
+    .optional()
+    .meta({
+      type: '`self-signed` or { cert, key }',
+      default: 'none: plain HTTP',
+      description:
+        'HTTPS on every TCP listener: with a certificate that Postern makes and keeps in the state directory, or with PEM files.',
+      example: '{ cert: /etc/postern/cert.pem, key: /etc/postern/key.pem }',
+    }),
+  log: objectOf({
+    level: oneOf('debug', 'info', 'warn', 'error', 'silent').default('info'),
+    requests: flag.default(true),
+    format: oneOf('auto', 'json', 'pretty').default('auto'),
+  })
+    .prefault({})
+    .meta({
+      type: '{ level, requests, format }',
+      default: '{ level: info, requests: true, format: auto }',
+      description:
+        'What goes to standard error. `level`: debug, info, warn, error or silent. `requests`: a line per request. `format`: json, pretty, or auto, which is pretty on a terminal.',
+      example: '{ level: warn }',
+    }),
+  limits: objectOf({
+    headerBytes: whole(4096, 1_048_576).default(32_768),
+    headerSeconds: whole(1, 600).default(20),
+    idleSeconds: whole(1, 3600).default(60),
+    keepAliveSeconds: whole(1, 3600).default(65),
+    connections: whole(1, 1_000_000).default(10_000),
+    listedMembers: whole(1, 100_000_000).default(100_000),
+    stopSeconds: whole(0, 3600).default(30),
+  })
+    .prefault({})
+    .meta({
+      type: '{ headerBytes, headerSeconds, idleSeconds, keepAliveSeconds, connections, listedMembers, stopSeconds }',
+      default:
+        '{ headerBytes: 32768, headerSeconds: 20, idleSeconds: 60, keepAliveSeconds: 65, connections: 10000, listedMembers: 100000, stopSeconds: 30 }',
+      description:
+        'All headers of a request together; how long a client may take to send them; how long it may send nothing of a body or take nothing of an answer; how long a connection stays open between requests; connections at a time on each listener; members in one listing of infinite depth; how long a stop waits for running requests.',
+      example: '{ idleSeconds: 300 }',
+    }),
+})
+
+/** The settings as the schema gives them: complete, with paths as they were written. */
+export type Settings = z.output<typeof configSchema>
+
+/** The top-level keys, in the order of the documentation. */
+export const configKeys: readonly string[] = Object.keys(configSchema.shape)
+
+/** `publicOrigins` → `POSTERN_PUBLIC_ORIGINS`. */
+export function variableOf(key: string): string {
+  return `POSTERN_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
+}

@@ -1,0 +1,7 @@
+export { openServer } from './config/build.js'
+export type { Server } from './config/build.js'
+export { loadConfig } from './config/load.js'
+export type { Config, ConfigSources, FlagSetting, ListenSetting } from './config/load.js'
+export { createLogger } from './config/logger.js'
+export { Failure, isFailure } from './core/failure.js'
+export type { FailureDetails, FailureKind, FailureReason } from './core/failure.js'
