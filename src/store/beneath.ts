@@ -5,6 +5,7 @@ import { ancestorsOf, nameOf, parentOf, rootPath, segmentsOf, type StorePath } f
 import { failureOf } from './local-errors.js'
 import { type DirectoryCalls, directoryKind, fact, factsLength, fileKind, linkKind, loadNative } from './native.js'
 import { procCalls } from './proc-calls.js'
+import { noParent, notDirectory } from './refusals.js'
 
 const { errno } = system
 
@@ -66,8 +67,10 @@ export class Beneath {
     if (probe >= 0) closeSync(probe)
   }
 
+  /** Nothing can be opened afterwards. */
   close(): void {
     closeSync(this.#root)
+    this.#root = -1
   }
 
   /** The root as it was configured. */
@@ -133,10 +136,11 @@ export class Beneath {
       const result = this.stat(ancestor, this.#facts)
       if (result < 0) break
       const kind = this.#facts[fact.kind]
-      if (kind === fileKind) return new Failure('not-directory', 'A file is where a directory is needed.', { path })
-      if (kind !== directoryKind) return new Failure('denied', 'Something that is not served is in the way.', { path })
+      if (kind === fileKind) return notDirectory(ancestor)
+      if (kind !== directoryKind)
+        return new Failure('denied', 'Something that is not served is in the way.', { path: ancestor })
     }
-    return new Failure('no-parent', 'The directory above does not exist.', { path })
+    return noParent(parentOf(path))
   }
 
   #statOnce(path: StorePath, facts: Float64Array): number {
@@ -268,6 +272,7 @@ export class Beneath {
 
   /** After a miss: whether the root is another directory now, which is then taken. Throws `unavailable` where there is none. */
   #renewed(): boolean {
+    if (this.#root === -1) return false
     let found
     try {
       found = statSync(this.#path)

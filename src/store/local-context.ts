@@ -7,6 +7,7 @@ import { failureOf, fileFailure } from './local-errors.js'
 import { isForeign, type Known, knownOf } from './local-facts.js'
 import type { NoteBook } from './local-notes.js'
 import { directoryKind, fact, factsLength } from './native.js'
+import { isDirectory, notFound } from './refusals.js'
 
 const { errno } = system
 
@@ -15,7 +16,7 @@ export interface LocalContext {
   readonly beneath: Beneath
   /** Durability: whatever is answered survives a power cut. */
   readonly full: boolean
-  /** Whether all of a disk can be made durable in one call. */
+  /** All of a disk can be made durable in one call, so that `settle: 'later'` may wait for it. */
   readonly settlesAtOnce: boolean
   readonly notes: NoteBook
   /** Lets something go on by itself; `close` waits for it. Its failures are of no consequence. */
@@ -42,15 +43,14 @@ export function placeOf(context: LocalContext, path: StorePath, follow: boolean)
   return place
 }
 
-/** The same for what must already be there: throws `not-found` where nothing can be. */
+/** The same for what must already be there: throws `not-found` where nothing that is served can be. */
 export function placeOfPresent(context: LocalContext, path: StorePath): Place {
-  refuseReserved(path)
+  if (isReserved(path)) throw notFound(path)
   const place = context.beneath.place(path, false)
   if (typeof place !== 'number') return place
+  if (!isAbsent(place)) throw failureOf(place, path)
   const blame = context.beneath.blame(path, place)
-  throw blame.kind === 'no-parent' || blame.kind === 'not-directory'
-    ? new Failure('not-found', 'There is no such file.', { path })
-    : blame
+  throw blame.kind === 'unavailable' ? blame : notFound(path)
 }
 
 const facts = new Float64Array(factsLength)
@@ -86,7 +86,7 @@ export function required(result: number, path: StorePath): number {
 
 /** Opens a file to read, never anything else. Throws `not-found`, `is-directory`. */
 export function openFile(context: LocalContext, path: StorePath): { readonly fd: number; readonly known: Known } {
-  if (isReserved(path)) throw new Failure('not-found', 'There is no such file.', { path })
+  if (isReserved(path)) throw notFound(path)
   const { beneath } = context
   // Looked at before, because opening a device can have effects, and after, because it may have been swapped.
   const looked = beneath.stat(path, facts)
@@ -106,7 +106,7 @@ export function openFile(context: LocalContext, path: StorePath): { readonly fd:
 
 /** What is in the way of reading makes a path absent, not refused: a link, a file in place of a directory. */
 export function absentOr(code: number, path: StorePath): Failure {
-  return isAbsent(code) ? new Failure('not-found', 'There is no such file.', { path }) : failureOf(code, path)
+  return isAbsent(code) ? notFound(path) : failureOf(code, path)
 }
 
 /** Whether a negative errno means that, to who reads, nothing is there. */
@@ -124,8 +124,8 @@ const absent: readonly number[] = [
 ]
 
 function requireFile(kind: number | undefined, path: StorePath): void {
-  if (kind === directoryKind) throw new Failure('is-directory', 'This is a directory.', { path })
-  if (isForeign(kind)) throw new Failure('not-found', 'There is no such file.', { path })
+  if (kind === directoryKind) throw isDirectory(path)
+  if (isForeign(kind)) throw notFound(path)
 }
 
 /** Awaits work on an open file and gives its faults their meaning. */

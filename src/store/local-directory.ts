@@ -2,7 +2,7 @@ import { closeSync, constants, fchmodSync, fsync } from 'node:fs'
 import { constants as system } from 'node:os'
 import { promisify } from 'node:util'
 import { Failure } from '../core/failure.js'
-import { rootPath, type StorePath } from '../core/path.js'
+import { parentOf, rootPath, type StorePath } from '../core/path.js'
 import { throwIfAborted } from './aborted.js'
 import {
   type LocalContext,
@@ -22,6 +22,7 @@ import { uniqueStamp } from './local-stamp.js'
 import { syncPlace } from './local-target.js'
 import { executableMode, requireAttributes, shown } from './local-write.js'
 import { directoryKind, linkKind } from './native.js'
+import { exists, noParent } from './refusals.js'
 import type { Entry, EntryChange } from './store.js'
 
 const { errno } = system
@@ -35,13 +36,13 @@ export async function makeDirectory(
   settle = true,
 ): Promise<Entry> {
   throwIfAborted(signal)
-  if (path === rootPath) throw new Failure('exists', 'The root directory is always there.', { path })
+  if (path === rootPath) throw exists(path)
   const place = placeOf(context, path, false)
   try {
     if (lookAtOwn(context, place, path) !== undefined) throw exists(path)
     const result = context.beneath.calls.mkdirAt(place.directory, place.name, 0o777)
     if (result === -errno.EEXIST) throw exists(path)
-    if (result === -errno.ENOENT) throw new Failure('no-parent', 'The directory above does not exist.', { path })
+    if (result === -errno.ENOENT) throw noParent(parentOf(path))
     required(result, path)
     if (context.full && settle) await syncPlace(context, place, path)
     const known = lookAt(context, place, path)
@@ -50,10 +51,6 @@ export async function makeDirectory(
   } finally {
     closeSync(place.directory)
   }
-}
-
-function exists(path: StorePath): Failure {
-  return new Failure('exists', 'Something of that name is already there.', { path })
 }
 
 /** `Store.change` */

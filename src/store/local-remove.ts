@@ -1,7 +1,6 @@
 import { closeSync, constants } from 'node:fs'
 import { constants as system } from 'node:os'
-import { Failure } from '../core/failure.js'
-import { rootPath, type StorePath } from '../core/path.js'
+import type { StorePath } from '../core/path.js'
 import { throwIfAborted } from './aborted.js'
 import type { Place } from './beneath.js'
 import { requireConditions } from './conditions.js'
@@ -12,6 +11,7 @@ import { Pace } from './local-pace.js'
 import { reservedName } from './local-staging.js'
 import { lockDirectory, syncPlace } from './local-target.js'
 import { directoryKind, fact, factsLength, linkKind } from './native.js'
+import { notFound, refuseRoot } from './refusals.js'
 import type { RemoveOptions } from './store.js'
 
 const { errno } = system
@@ -68,16 +68,15 @@ export async function removeTree(context: LocalContext, path: StorePath, signal?
 }
 
 function openPresent(context: LocalContext, path: StorePath): Place {
-  if (path === rootPath) throw new Failure('denied', 'The root directory is always there.', { path })
+  refuseRoot(path)
   return placeOfPresent(context, path)
 }
 
-/** What is to be removed or moved. Throws `not-found`, and `denied` for what is not served. */
+/** What is to be removed, changed or moved. Throws `not-found`, also for what is not served. */
 export function present(context: LocalContext, place: Place, path: StorePath): Known {
   const known = lookAt(context, place, path)
-  if (known === undefined) throw new Failure('not-found', 'There is no such file.', { path })
-  if (isForeign(known.kind) && !(context.beneath.followsLinks && known.kind === linkKind))
-    throw new Failure('denied', 'Something that is not served has this name.', { path })
+  if (known === undefined) throw notFound(path)
+  if (isForeign(known.kind) && !(context.beneath.followsLinks && known.kind === linkKind)) throw notFound(path)
   return known
 }
 

@@ -10,6 +10,7 @@ import { failureOf } from './local-errors.js'
 import type { Known } from './local-facts.js'
 import { Staging } from './local-staging.js'
 import { directoryKind } from './native.js'
+import { isDirectory, noParent } from './refusals.js'
 
 const { errno } = system
 const syncDirectory = promisify(fsync)
@@ -46,7 +47,7 @@ export class Target {
   /** With `parents` the directories above need not be there yet. Throws `no-parent`, `not-directory`, `denied`. */
   static open(context: LocalContext, path: StorePath, parents: boolean): Target {
     refuseReserved(path)
-    if (path === rootPath) throw new Failure('is-directory', 'This is the root directory.', { path })
+    if (path === rootPath) throw isDirectory(path)
     try {
       return new Target(context, path, placeOf(context, path, true), parents)
     } catch (error) {
@@ -76,7 +77,7 @@ export class Target {
       if (!this.#parents) break
       this.close()
     }
-    throw new Failure('no-parent', 'The directory above does not exist.', { path: this.path })
+    throw noParent(parentOf(this.path))
   }
 
   /**
@@ -96,8 +97,7 @@ export class Target {
       try {
         const present = this.look()
         const mode = judge(present)
-        if (present?.kind === directoryKind)
-          throw new Failure('is-directory', 'This is a directory.', { path: this.path })
+        if (present?.kind === directoryKind) throw isDirectory(this.path)
         const staged = staging.known()
         if (mode !== undefined) {
           const owner = present !== undefined && (present.uid !== staged.uid || present.gid !== staged.gid)
@@ -109,8 +109,7 @@ export class Target {
             : calls.renameAt(directory, staging.name, directory, name, false)
         // Something that is not Postern has made it meanwhile: judged again.
         if (result === -errno.EEXIST && present === undefined) continue
-        if (result === -errno.ENOENT)
-          throw new Failure('no-parent', 'The directory above was removed.', { path: this.path })
+        if (result === -errno.ENOENT) throw noParent(parentOf(this.path))
         required(result, this.path)
         return present
       } finally {

@@ -13,6 +13,7 @@ import { smallBytes, type Staging } from './local-staging.js'
 import { lockBoth, renameNew, syncPlace, Target } from './local-target.js'
 import { executableMode, rememberSettled, shown } from './local-write.js'
 import { directoryKind, linkKind } from './native.js'
+import { exists, intoItself, isDirectory, notDirectory, refuseRoot, sameTarget } from './refusals.js'
 import type { Transfer, Written } from './store.js'
 
 const { errno } = system
@@ -91,7 +92,7 @@ export async function moveFile(
   const source = openSource(context, from)
   try {
     const known = present(context, source, from)
-    if (known.kind === directoryKind) throw new Failure('is-directory', 'This is a directory.', { path: from })
+    if (known.kind === directoryKind) throw isDirectory(from)
     return await rename(context, { path: from, place: source }, to, options.overwrite)
   } catch (error) {
     if (!(error instanceof Failure) || error.kind !== 'elsewhere') throw error
@@ -109,7 +110,7 @@ export async function moveTree(context: LocalContext, from: StorePath, to: Store
   const source = openSource(context, from)
   try {
     present(context, source, from)
-    if (isWithin(to, from)) throw new Failure('denied', 'A directory cannot be moved into itself.', { path: to })
+    if (isWithin(to, from)) throw intoItself(to)
     return await rename(context, { path: from, place: source }, to, false)
   } finally {
     closeSync(source.directory)
@@ -123,6 +124,7 @@ async function rename(
   overwrite: boolean,
 ): Promise<Written> {
   refuseOntoItself(source.path, to)
+  if (to === rootPath) throw overwrite ? isDirectory(to) : exists(to)
   const target = placeOf(context, to, false)
   try {
     const noted = await notedOf(context, judge()[0])
@@ -136,8 +138,7 @@ async function rename(
       } finally {
         unlock()
       }
-      if (result === -errno.EINVAL)
-        throw new Failure('denied', 'A directory cannot be moved into itself.', { path: to })
+      if (result === -errno.EINVAL) throw intoItself(to)
       // What is not Postern has made the target meanwhile: judged again.
       if (result !== -errno.EEXIST) required(result, to)
     }
@@ -182,7 +183,7 @@ async function notedOf(context: LocalContext, known: Known): Promise<Noted> {
 }
 
 function openSource(context: LocalContext, from: StorePath): Place {
-  if (from === rootPath) throw new Failure('denied', 'The root directory cannot be moved.', { path: from })
+  refuseRoot(from)
   return placeOfPresent(context, from)
 }
 
@@ -192,7 +193,7 @@ function openTarget(context: LocalContext, from: StorePath, to: StorePath): Targ
 }
 
 function refuseOntoItself(from: StorePath, to: StorePath): void {
-  if (from === to) throw new Failure('denied', 'Source and destination are the same.', { path: to })
+  if (from === to) throw sameTarget(to)
 }
 
 /** Throws `exists`, `is-directory`, `not-directory`, `denied` for what cannot be there. */
@@ -200,8 +201,7 @@ export function requireFree(to: StorePath, source: Known, there: Known | undefin
   if (there === undefined) return
   const fromDirectory = source.kind === directoryKind
   const ontoDirectory = there.kind === directoryKind
-  if (!overwrite || (fromDirectory && ontoDirectory))
-    throw new Failure('exists', 'Something of that name is already there.', { path: to })
-  if (ontoDirectory) throw new Failure('is-directory', 'A directory is there.', { path: to })
-  if (fromDirectory) throw new Failure('not-directory', 'A file is there.', { path: to })
+  if (!overwrite || (fromDirectory && ontoDirectory)) throw exists(to)
+  if (ontoDirectory) throw isDirectory(to)
+  if (fromDirectory) throw notDirectory(to)
 }

@@ -12,6 +12,7 @@ import { roomAt } from './local-space.js'
 import { smallBytes, type Staging } from './local-staging.js'
 import { Target } from './local-target.js'
 import { directoryKind } from './native.js'
+import { isDirectory, wrongLength } from './refusals.js'
 import type { Attributes, Body, Conditions, Piece, WriteOptions, Written } from './store.js'
 
 const readSome = promisify(read)
@@ -33,7 +34,7 @@ export async function writeFile(
   body: Body,
   options: WriteOptions = {},
 ): Promise<Written> {
-  return await stage(context, path, options, (open, digester) => pour(path, body, open, digester, options))
+  return await stage(context, path, options, (open, digester) => pour(body, open, digester, options))
 }
 
 /** `Store.assemble` */
@@ -61,7 +62,7 @@ export async function assembleFile(
       for (const piece of pieces) {
         if ('body' in piece) {
           const left = options.length === undefined ? {} : { length: options.length - size }
-          size += await pour(path, piece.body, open, digester, { ...options, ...left })
+          size += await pour(piece.body, open, digester, { ...options, ...left })
           continue
         }
         const fd = sources.get(piece) ?? -1
@@ -96,7 +97,7 @@ async function stage(
     if (length !== undefined && length > firstBytes) await requireRoom(context, path, length)
     const size = await fill(() => (staging ??= target.stage()), digester)
     throwIfAborted(signal)
-    if (length !== undefined && size !== length) throw wrongLength(path)
+    if (length !== undefined && size !== length) throw wrongLength()
     const file = (staging ??= target.stage())
     file.stamp(options.modified)
     if (context.full) await file.sync()
@@ -149,24 +150,22 @@ function judge(path: StorePath, present: Known | undefined, conditions: Conditio
     present === undefined ? undefined : { etag: etagOf(present), modified: present.modifiedMilliseconds },
     conditions,
   )
-  if (present?.kind === directoryKind) throw new Failure('is-directory', 'This is a directory.', { path })
+  if (present?.kind === directoryKind) throw isDirectory(path)
 }
 
 function modeOf(replaced: number | undefined, executable: boolean | undefined, file: Staging): number | undefined {
   if (replaced === undefined && executable !== true) return undefined
-  return executableMode(replaced ?? file.known().mode, executable)
+  return executableMode(replaced ?? file.known().mode, executable === true)
 }
 
-/** Permission bits that let whoever may read execute too, or nobody; undefined leaves them. */
-export function executableMode(mode: number, executable: boolean | undefined): number {
+/** Permission bits with which whoever may read may execute too, or nobody. */
+export function executableMode(mode: number, executable: boolean): number {
   const bits = mode & 0o777
-  if (executable === undefined) return bits
   return executable ? bits | ((bits & 0o444) >> 2) : bits & ~0o111
 }
 
 /** Writes a body in large batches with one write under way while the next is collected. Gives its bytes. */
 async function pour(
-  path: StorePath,
   body: Body,
   open: Opening,
   digester: Digester | undefined,
@@ -180,7 +179,7 @@ async function pour(
   try {
     for await (const chunk of untilAborted(body, signal)) {
       size += chunk.length
-      if (length !== undefined && size > length) throw wrongLength(path)
+      if (length !== undefined && size > length) throw wrongLength()
       digester?.update(chunk)
       pending.push(chunk)
       pendingBytes += chunk.length
@@ -232,8 +231,4 @@ export function requireAttributes(path: StorePath, attributes: Attributes | unde
   const bytes = Object.entries(attributes).reduce((sum, [name, text]) => sum + name.length + Buffer.byteLength(text), 0)
   if (bytes > attributesLimitBytes)
     throw new Failure('too-large', 'The attributes of a file are too large.', { path, size: attributesLimitBytes })
-}
-
-function wrongLength(path: StorePath): Failure {
-  return new Failure('incomplete', 'The body is not as long as was said.', { path })
 }

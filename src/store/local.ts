@@ -18,6 +18,8 @@ import { sweep } from './local-sweep.js'
 import { copyFile, moveFile, moveTree, requireFree } from './local-transfer.js'
 import { assembleFile, shown, writeFile } from './local-write.js'
 import { directoryKind, fact, factsLength } from './native.js'
+import { canSyncFileSystem } from './proc-calls.js'
+import { notFound, sameTarget } from './refusals.js'
 import type {
   Body,
   ByteRange,
@@ -84,7 +86,7 @@ class LocalDirectoryStore implements LocalStore {
     this.#context = {
       beneath,
       full: durability === 'full',
-      settlesAtOnce: beneath.isNative,
+      settlesAtOnce: beneath.isNative || canSyncFileSystem(),
       notes: new NoteBook(notes, knownOf(this.#facts).device),
       later: (work) => this.#later(work),
       closing: this.#closing.signal,
@@ -149,7 +151,7 @@ class LocalDirectoryStore implements LocalStore {
 
   async copy(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
     throwIfAborted(options.signal)
-    if (isReserved(from)) throw new Failure('not-found', 'There is no such file.', { path: from })
+    if (isReserved(from)) throw notFound(from)
     const looked = this.#context.beneath.stat(from, this.#facts)
     if (looked < 0) throw absentOr(looked, from)
     if (this.#facts[fact.kind] !== directoryKind) return await copyFile(this.#context, from, to, options)
@@ -157,7 +159,7 @@ class LocalDirectoryStore implements LocalStore {
   }
 
   async #copyDirectory(from: StorePath, to: StorePath, { overwrite, settle, signal }: Transfer): Promise<Written> {
-    if (from === to) throw new Failure('denied', 'Source and destination are the same.', { path: to })
+    if (from === to) throw sameTarget(to)
     const source = knownOf(this.#facts)
     if (this.#context.beneath.stat(to, this.#facts) >= 0 && !isForeign(this.#facts[fact.kind]))
       requireFree(to, source, knownOf(this.#facts), overwrite)
@@ -192,7 +194,7 @@ class LocalDirectoryStore implements LocalStore {
   }
 
   async space(path: StorePath): Promise<Space> {
-    if ((await this.stat(path)) === undefined) throw new Failure('not-found', 'There is no such directory.', { path })
+    if ((await this.stat(path)) === undefined) throw notFound(path)
     const { blocks, used, available } = await roomAt(this.#context, path)
     return blocks === 0 ? {} : { used, available }
   }

@@ -31,7 +31,7 @@ export interface DirectoryCalls {
   reflink(from: number, to: number): number
   /** Copies bytes off the event loop, keeping holes; gives how many, fewer at the end of the source. */
   copyRange(from: number, start: number, to: number, at: number, length: number): Promise<number>
-  /** Makes all of a filesystem durable, off the event loop; ENOSYS where there is no such call. */
+  /** Makes all of a filesystem durable, off the event loop; ENOSYS where that cannot be done. */
   syncFileSystem(fd: number): Promise<number>
 }
 

@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process'
 import {
   accessSync,
   type BigIntStats,
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   futimesSync,
   linkSync,
@@ -42,6 +44,13 @@ export function procCalls(): DirectoryCalls | undefined {
   return calls
 }
 
+/** Whether `syncFileSystem` has a program to do it. */
+export function canSyncFileSystem(): boolean {
+  return syncPrograms.some((path) => existsSync(path))
+}
+
+const syncPrograms = ['/bin/sync', '/usr/bin/sync']
+const run = promisify(execFile)
 const read_ = promisify(read)
 const write_ = promisify(write)
 
@@ -129,7 +138,17 @@ const calls: DirectoryCalls = {
     }
     return done
   },
-  syncFileSystem: () => Promise.resolve(-system.errno.ENOSYS),
+  // The program of the system does what Node cannot.
+  async syncFileSystem(fd) {
+    const program = syncPrograms.find((path) => existsSync(path))
+    if (program === undefined) return -system.errno.ENOSYS
+    try {
+      await run(program, ['-f', `/proc/${process.pid}/fd/${fd}`])
+      return 0
+    } catch {
+      return -system.errno.EIO
+    }
+  },
 }
 
 function member(directory: number, name: string): string {
