@@ -146,7 +146,8 @@ describe('parseTarget', () => {
         try {
           path = parseTarget(target).path
         } catch (error) {
-          expect(error instanceof Failure && error.kind).toBe('invalid')
+          expect(error).toBeInstanceOf(Failure)
+          expect(error).toHaveProperty('kind', 'invalid')
           return
         }
         expectCanonical(path)

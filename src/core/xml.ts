@@ -29,12 +29,16 @@ const xmlnsNamespace = 'http://www.w3.org/2000/xmlns/'
 /** Bounds of what is read, so that no document can take the memory or the time of others. */
 export const maxXmlBytes = 1024 * 1024
 const maxDepth = 64
-const maxElements = 50_000
+const maxNodes = 50_000
+const maxNamespaceLength = 1000
+/** Namespaces and languages in characters, counted for each name anew: what they come to once each stands on its own. */
+const maxScopeLength = 4 * 1024 * 1024
 
 /**
  * Reads an XML document as it arrives; undefined for an empty body. UTF-8 and UTF-16, by byte order mark or declaration.
- * Throws `too-large` over 1 MiB, `invalid` for anything not well-formed, deeper than 64 or with a document type
- * declaration (reason `no-external-entities`): entities are never expanded.
+ * Throws `too-large` over 1 MiB, over 50,000 elements and attributes, or where the namespaces of all names come to more
+ * than 4 MiB; `invalid` for anything not well-formed, nested deeper than 64, with a namespace over 1000 characters or
+ * with a document type declaration (reason `no-external-entities`): entities are never expanded.
  */
 export async function readXml(body: AsyncIterable<Uint8Array>): Promise<XmlElement | undefined> {
   const reader = new XmlReader()
@@ -65,7 +69,8 @@ class XmlReader {
   #decoder: TextDecoder | undefined
   #head: Uint8Array = new Uint8Array(0)
   #root: XmlElement | undefined
-  #elements = 0
+  #nodes = 0
+  #scopeLength = 0
 
   constructor() {
     const parser = this.#parser
@@ -77,9 +82,20 @@ class XmlReader {
         reason: 'no-external-entities',
       })
     })
+    const count = (): void => {
+      if (++this.#nodes > maxNodes)
+        throw new Failure('too-large', `An XML body may hold at most ${maxNodes} elements and attributes.`, {
+          size: maxNodes,
+        })
+    }
+    parser.on('attribute', ({ name, prefix, value }) => {
+      count()
+      // The parser spells every qualified attribute out with its namespace.
+      if ((name === 'xmlns' || prefix === 'xmlns') && value.length > maxNamespaceLength)
+        throw new Failure('invalid', `A namespace may have at most ${maxNamespaceLength} characters.`)
+    })
     parser.on('opentag', (tag) => {
-      if (++this.#elements > maxElements)
-        throw new Failure('too-large', `An XML body may hold at most ${maxElements} elements.`, { size: maxElements })
+      count()
       if (this.#open.length >= maxDepth)
         throw new Failure('invalid', `Elements may be nested at most ${maxDepth} deep.`)
       const attributes: XmlAttribute[] = []
@@ -88,7 +104,13 @@ class XmlReader {
         if (uri === xmlnsNamespace) continue
         if (uri === xmlNamespace && local === 'lang') language = value
         attributes.push({ namespace: uri, name: local, prefix, value })
+        this.#scopeLength += uri.length
       }
+      this.#scopeLength += tag.uri.length + (language?.length ?? 0)
+      if (this.#scopeLength > maxScopeLength)
+        throw new Failure('too-large', 'The namespaces of an XML body are too long for so many names.', {
+          size: maxScopeLength,
+        })
       this.#open.push({ namespace: tag.uri, name: tag.local, prefix: tag.prefix, attributes, children: [], language })
     })
     parser.on('closetag', () => {
@@ -149,7 +171,7 @@ function decoderFor(head: Uint8Array): TextDecoder {
   const [first, second] = head
   if ((first === 0xff && second === 0xfe) || (first === 0x3c && second === 0)) return decoder('utf-16le')
   if ((first === 0xfe && second === 0xff) || (first === 0 && second === 0x3c)) return decoder('utf-16be')
-  const declared = /^(?:\xef\xbb\xbf)?<\?xml[^>]*?encoding=["']([\w.-]+)["']/.exec(
+  const declared = /^(?:\xef\xbb\xbf)?<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["']/.exec(
     Buffer.from(head).toString('latin1', 0, 200),
   )?.[1]
   return decoder(declared ?? 'utf-8')
@@ -233,6 +255,7 @@ const special = /[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]/
 const unrepresentable =
   /[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
 
-function escapeAttribute(text: string): string {
+/** Text for an attribute value in double quotes. */
+export function escapeAttribute(text: string): string {
   return escapeXml(text).replace(/["\n\t]/g, (mark) => (mark === '"' ? '&quot;' : mark === '\n' ? '&#10;' : '&#9;'))
 }

@@ -9,7 +9,7 @@ import {
 import { propstat } from './multistatus.js'
 import type { Property, PropertyName } from '../../catalog/properties.js'
 import { Failure } from '../../core/failure.js'
-import { childElements, childNamed, davNamespace, escapeXml, is, type XmlElement } from '../../core/xml.js'
+import { childElements, childNamed, davNamespace, escapeAttribute, is, type XmlElement } from '../../core/xml.js'
 
 /** A PROPFIND body made ready to be asked of any number of resources. */
 export interface PropfindRequest {
@@ -50,7 +50,7 @@ export function namesIn(element: XmlElement): readonly PropertyName[] {
 /** An empty element of that name. */
 export function emptyElement({ namespace, name }: PropertyName): string {
   if (namespace === davNamespace) return `<D:${name}/>`
-  return namespace === '' ? `<${name}/>` : `<n:${name} xmlns:n="${escapeXml(namespace).replaceAll('"', '&quot;')}"/>`
+  return namespace === '' ? `<${name}/>` : `<n:${name} xmlns:n="${escapeAttribute(namespace)}"/>`
 }
 
 function named(names: readonly PropertyName[]): PropfindRequest {
