@@ -48,7 +48,8 @@ interface Connection {
   /** Requests begun and not over, in order. */
   running: number
   tail: Promise<void>
-  current: { readonly body: RequestBody; readonly response: ServerResponse } | undefined
+  current:
+    { readonly incoming: IncomingMessage; readonly body: RequestBody; readonly response: ServerResponse } | undefined
   /** No further request of it is to be answered. */
   closing: boolean
 }
@@ -109,15 +110,16 @@ export class Exchanges {
   /** What came in is no HTTP, ended midway or took too long: answers where that is possible, and closes. */
   unreadable(error: UnreadableError, socket: Duplex): void {
     const connection = this.#connections.get(socket)
-    if (connection?.current !== undefined && !connection.current.response.headersSent) {
-      connection.closing = true
-      connection.current.body.fail(
-        new Failure('incomplete', 'The request body is malformed or ended early.', { cause: error }),
-      )
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy()
       return
     }
-    if (error.code === 'ECONNRESET' || !socket.writable || (connection !== undefined && connection.running > 0)) {
-      socket.destroy()
+    if (connection !== undefined && connection.running > 0) {
+      // What was asked before the bad bytes is still answered.
+      connection.closing = true
+      const { current } = connection
+      if (current?.incoming.complete === false)
+        current.body.fail(new Failure('incomplete', 'The request body is malformed or ended early.', { cause: error }))
       return
     }
     this.#connections.set(socket, { running: 0, tail: Promise.resolve(), current: undefined, closing: true })
@@ -133,7 +135,8 @@ export class Exchanges {
     if (current === undefined) socket.destroy()
     else if (current.body.isWaiting)
       current.body.fail(new Failure('timeout', 'The client sent nothing more of its body for too long.'))
-    else if (current.response.headersSent) socket.destroy()
+    // Bytes on their way mean a client that does not take them, not an answer that takes long to make.
+    else if (current.response.writableLength > 0 || socket.writableLength > 0) socket.destroy()
   }
 
   async #run(
@@ -146,15 +149,16 @@ export class Exchanges {
   ): Promise<void> {
     try {
       if (previous !== undefined) await previous
-      if (connection.closing || incoming.socket.destroyed) return
+      if (incoming.socket.destroyed || response.socket === null) return
       const body = new RequestBody(incoming, response, awaitsContinue)
       const request = new NodeRequest(incoming, body, facts.listener, facts.secure, this.#options.trust)
-      connection.current = { body, response }
+      connection.current = { incoming, body, response }
       response.once('close', () => {
         if (!response.writableFinished) request.abandon()
       })
       const answer = await this.#answer(request)
       const sent = await this.#send(connection, incoming, response, answer, body)
+      if (connection.closing) incoming.socket.end()
       this.#options.onExchange?.({ request, sent, received: body.received })
     } finally {
       connection.current = undefined
@@ -169,7 +173,7 @@ export class Exchanges {
       request.check()
       return await this.#options.handle(request)
     } catch (error) {
-      return { status: isFailure(error, 'invalid') ? 400 : 500, headers: [] }
+      return { status: isFailure(error, 'invalid') ? 400 : isFailure(error, 'unsupported') ? 501 : 500, headers: [] }
     }
   }
 

@@ -64,6 +64,7 @@ describe('a transport', () => {
       'PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
       400,
     ],
+    ['another transfer coding', 'PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n', 501],
     ['two lengths', 'PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd', 400],
     ['a signed length', 'PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc', 400],
     ['a line folded into a header', 'GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n 2\r\n\r\n', 400],
@@ -99,6 +100,25 @@ describe('a transport', () => {
     await next.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
     expect((await next.answer()).status).toBe(200)
     next.destroy()
+  })
+
+  it('answers what came whole before bytes that are no HTTP, and closes', async () => {
+    const { connection } = await serve(async (request) => text(await collect(request)))
+    await connection.send('PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\x00garbage\r\n\r\n')
+    expect((await connection.answer()).text).toBe('abc')
+    await connection.untilClosed(1000)
+  })
+
+  it('does not break off an answer that takes longer than the idle time to make', async () => {
+    const { connection } = await serve(
+      async () => {
+        await new Promise((resolve) => setTimeout(resolve, 400))
+        return { status: 200, headers: [], body: stream('late') }
+      },
+      { limits: { ...limits, idleSeconds: 0.1 } },
+    )
+    await connection.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    expect((await connection.answer()).text).toBe('late')
   })
 
   it('serves requests sent ahead in order, one after the other', async () => {

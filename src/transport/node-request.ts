@@ -34,8 +34,11 @@ export class NodeRequest implements HttpRequest {
     this.#absoluteAuthority = authority
   }
 
-  /** Throws `invalid` for a request that two programs could read as two different ones (RFC 9112 §3.2). */
+  /** Throws `invalid` for two hosts or an unusable one (RFC 9112 §3.2), `unsupported` for a transfer coding but chunked (§6.1). */
   check(): void {
+    const codings = this.headers.get('transfer-encoding')
+    if (codings !== undefined && codings.join(',').trim().toLowerCase() !== 'chunked')
+      throw new Failure('unsupported', 'The only transfer coding here is chunked.')
     const hosts = this.headers.get('host')
     if (hosts === undefined) return
     if (hosts.length > 1 || (hosts[0] !== '' && !isAuthority(hosts[0] ?? '')))
