@@ -111,7 +111,7 @@ class MemoryStore implements Store {
       modified: options.modified ?? now,
       created: now,
       etag: this.#nextEtag(),
-      executable: options.executable ?? false,
+      executable: options.executable ?? present?.executable ?? false,
       digests,
       attributes: options.attributes ?? {},
     }
@@ -265,7 +265,7 @@ class MemoryStore implements Store {
     }, directory)
   }
 
-  #requireWritable(path: StorePath, options: WriteOptions): Node | undefined {
+  #requireWritable(path: StorePath, options: WriteOptions): FileNode | undefined {
     if (path !== rootPath && options.parents === true) this.#deepest(path)
     else if (path !== rootPath) this.#parent(path)
     const present = this.#find(path)

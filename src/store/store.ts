@@ -12,7 +12,8 @@ export type Action = 'read' | 'list' | 'create' | 'replace' | 'delete'
  * undefined, `open` throws `not-found`; writing to such a name is `denied`. The same holds below a file, except that making
  * a name there is `not-directory`. The root is always there: to remove or move it is `denied`. An aborted signal throws
  * `incomplete` with the signal's reason as its cause, or that reason itself where it is a `Failure`; what `body` and
- * `beforeCommit` throw is passed on as it is. Failures of `copy` and `move` carry the path of the end at fault.
+ * `beforeCommit` throw is passed on as it is. Failures of `copy` and `move` carry the path of the end at
+ * fault, or of what is wrong above it.
  */
 export interface Store {
   /** The entry, or undefined where there is none. */
@@ -182,7 +183,7 @@ export interface WriteOptions extends Conditions {
   readonly modified?: number
   /** Make missing parents. */
   readonly parents?: boolean
-  /** False by default. */
+  /** Without it a file stays what it was; a new one is not executable. */
   readonly executable?: boolean
   /** Replace all attributes; none by default. Committed with the bytes. */
   readonly attributes?: Attributes

@@ -33,6 +33,8 @@ export function storeContract(name: string, open: () => Promise<Subject>, lackin
         expect(strays ?? []).toEqual([])
       } finally {
         await used.store.close()
+        // A store closes as often as it is told to.
+        await used.store.close()
         await used.dispose()
       }
     })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { compareKeys } from '../../../src/store/key-order.js'
 import type { ListOptions } from '../../../src/store/store.js'
-import { body, bytesOf, failureOf, itWith, ableTo, listed, p, pathsBelow, put, textOf, type Group } from './subject.js'
+import { body, bytesOf, failureOf, listed, p, pathsBelow, put, textOf, type Group } from './subject.js'
 
 const names = [
   '100%',
@@ -34,7 +34,7 @@ const names = [
   '\u00e9'.repeat(127) + 'x',
 ]
 
-export const looking: Group = (subject, lacking) => {
+export const looking: Group = (subject) => {
   describe('stat and open', () => {
     it('knows the root, and nothing where nothing is', async () => {
       const { store } = subject()
@@ -212,13 +212,13 @@ export const looking: Group = (subject, lacking) => {
       expect(seen.size).toBe(10)
     })
 
-    itWith('settle', lacking, 'lists 3,100 members in batches, each once, in either order', async () => {
-      const { store } = subject()
+    it('lists 3,100 members in batches, each once, in either order', async () => {
+      const { store, medium } = subject()
       const expected = Array.from({ length: 3100 }, (_, index) => `/d/${index.toString().padStart(5, '0')}`)
       await put(store, '/seed', '')
       await store.makeDirectory(p('/d'))
-      for (const path of expected) await store.copy(p('/seed'), p(path), { overwrite: false, settle: 'later' })
-      await ableTo(store, 'settle').settle()
+      // Behind the store's back where that can be: thousands of durable writes take their time.
+      for (const path of expected) await (medium === undefined ? put(store, path, '') : medium.put(path, ''))
       let batches = 0
       const seen: string[] = []
       for await (const batch of store.list(p('/d'), { order: 'key' })) {
