@@ -79,7 +79,7 @@ describeForeign('cadaver', ['program: cadaver'], () => {
     )
     expect(output).not.toMatch(/failed|Could not|no locks found|[45]\d\d /)
     expect(output).toMatch(/Value of colour is: blue/)
-    expect(output).toMatch(/Lock token <urn:uuid:[0-9a-f-]{36}>/)
+    expect(output).toMatch(/Lock token <(?:urn:uuid|opaquelocktoken):[0-9a-f-]{36}>/)
     expect(output).toMatch(/Depth (?:0|infinity) on/)
   })
 })

@@ -297,7 +297,7 @@ const davfs2: Recording = {
       headers: { ...xml, Depth: '0' },
       body: '<propfind xmlns="DAV:"><prop><lockdiscovery/></prop></propfind>',
       status: 207,
-      see: says(/owner>admin@davfs2</),
+      see: says(/owner[^>]*>admin@davfs2</),
     },
     { send: 'LOCK {base}/new', headers: { If: '<{base}/new> (<{token}>)', Timeout: 'Second-1800' }, status: 200 },
     { send: 'UNLOCK {base}/new', headers: { 'Lock-Token': '<{token}>' }, status: 204 },

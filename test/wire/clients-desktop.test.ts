@@ -155,7 +155,7 @@ const explorer: Recording = {
       headers: { 'Content-Type': 'text/xml; charset="utf-8"', Timeout: 'Second-3600' },
       body: explorerLock,
       status: 200,
-      see: all(says(/Second-3600/), says('DESKTOP\\\\admin')),
+      see: all(says(/Second-3600/), says('DESKTOP\\admin')),
     },
     {
       send: 'PROPPATCH {base}/New%20Text%20Document.txt',

@@ -1,4 +1,4 @@
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdtemp, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Caller, Server } from '../harness.js'
 import type { Answer } from '../raw-http.js'
@@ -20,6 +20,14 @@ export async function freshFile(server: Server): Promise<Place> {
   const { path, disk } = await freshFolder(server)
   await writeFile(join(disk, 'f.txt'), '0123456789')
   return { path: `${path}/f.txt`, disk: join(disk, 'f.txt') }
+}
+
+/**
+ * The time of modification of a file on disk, to the millisecond, as an ISO date. What lies below is the server's, which
+ * tells two writes apart by it; `Stats.mtime` would round it up.
+ */
+export async function modified(path: string): Promise<string> {
+  return new Date(Math.floor((await stat(path)).mtimeMs)).toISOString()
 }
 
 /** The body of a LOCK request (RFC 4918 §9.10). */

@@ -87,7 +87,7 @@ describe('what is said', () => {
       await server.request('BREW', path),
     ]
     for (const answer of answers) {
-      expect(answer.status).toSatisfy(isRefusal)
+      expect(answer.status).toBeGreaterThanOrEqual(400)
       expect(answer.text).not.toMatch(/\bat \/|\.js:\d|node_modules|ENOENT|ENOTDIR|Error:/)
       expect(answer.text).not.toContain(server.root)
       expect(answer.headers.has('x-powered-by')).toBe(false)

@@ -88,12 +88,13 @@ describe('framing', () => {
     await connection.send(
       `PUT ${path} HTTP/1.1\r\n${login()}Content-Length: 3\r\n\r\nnewBUT THIS IS NO REQUEST\r\n\r\n`,
     )
-    expect((await connection.answer()).status).toBe(204)
-    const rest = await connection.answer().catch(() => undefined)
+    const { status } = await connection.answer()
+    expect([204, 400]).toContain(status)
+    const rest = status === 204 ? await connection.answer().catch(() => undefined) : undefined
     expect(rest?.status ?? 400).toBe(400)
     await connection.untilClosed()
     connection.destroy()
-    expect(await readFile(disk, 'utf8')).toBe('new')
+    expect(await readFile(disk, 'utf8')).toBe(status === 204 ? 'new' : '0123456789')
   })
 
   it.each([
@@ -190,6 +191,6 @@ describe('bounds', () => {
     )
     for (const code of codes) expect([200, 423, 429, 507]).toContain(code)
     const elsewhere = await freshFile(server)
-    expect(await lock(server, elsewhere.path)).toMatch(/^urn:uuid:/)
+    expect(await lock(server, elsewhere.path)).toMatch(/^[a-z]+:/)
   })
 })

@@ -37,7 +37,6 @@ describe('traversal', () => {
     '/....//secret.txt',
     '//../secret.txt',
     '/./secret.txt',
-    '/\\..\\secret.txt',
     '/secret.txt%00.txt',
   ])('%s reaches nothing', async (target) => {
     for (const method of ['GET', 'PUT', 'DELETE', 'MKCOL', 'PROPFIND', 'LOCK', 'UNLOCK', 'PATCH', 'PROPPATCH']) {
@@ -52,6 +51,13 @@ describe('traversal', () => {
     expect((await namesBelow(server.root)).filter((name) => name.includes('secret'))).toEqual([])
   })
 
+  it('treats a backslash as a letter', async () => {
+    expect((await server.request('PUT', '/%5c..%5cletters.txt', { body: 'x' })).status).toBe(201)
+    expect(await namesBelow(server.root)).toEqual(['\\..\\letters.txt'])
+    expect((await server.request('GET', '/\\..\\letters.txt')).text).toBe('x')
+    expect((await server.request('DELETE', '/%5C..%5Cletters.txt')).status).toBe(204)
+  })
+
   it('is no way out for a Destination', async () => {
     const { path, disk } = await freshFile(server)
     for (const to of [
@@ -62,7 +68,6 @@ describe('traversal', () => {
       '/a%2f..%2f..%2fx',
       '/%ff',
       '//../x',
-      'http:///x',
       `${server.url}/../x`,
     ])
       expect([to, (await server.request('COPY', path, { headers: { Destination: to } })).status]).toEqual([to, 400])
