@@ -23,14 +23,15 @@ export function treePrefix(path: StorePath): string {
   return text.length < cutLength ? text + '/' : cut(text)
 }
 
-/** A parent that is kept whole, its name and the separator must fit: 240 + 2 + 255 < 512; so must a cut one: 3 * 66 + 33 + 2 + 255. */
+/** A parent that is kept whole, its name and the separator must fit: 240 + 2 + 255 < 512; so must a cut one: 3 * 66 + 35 + 2 + 255. */
 const wholeBytes = maxNameBytes - 272
 const cutLength = 66
 
 function parentKey(directory: StorePath): string {
   const text = directory === '/' ? '' : directory
   if (text.length <= wholeBytes && Buffer.byteLength(text) <= wholeBytes) return text
-  return `${cut(text)}~${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
+  // No canonical path holds a `.` segment, so no directory can be named to fall together with a cut one.
+  return `${cut(text)}/./${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
 }
 
 /** The first characters, never half a surrogate pair. */
