@@ -51,20 +51,46 @@ export function catalogLocks(
     return (await catalog.swap(group, recordName(path), encode({ path, locks }), version, expires)) !== false
   }
 
-  async function coveringAny(path: StorePath): Promise<readonly StoredLock[]> {
-    const found = [...(await read(path)).locks]
+  /**
+   * The live locks of a record, the others taken out of it: whoever builds on their end must be sure that no late write
+   * of their owner, begun before it, brings them back.
+   */
+  async function purged(item: Item | undefined): Promise<readonly StoredLock[]> {
+    for (let present = item; present !== undefined;) {
+      const record = decode(present)
+      const { locks } = live(record)
+      if (locks.length === record.locks.length || (await write(record.path, locks, present.version))) return locks
+      present = await catalog.get(group, recordName(record.path))
+    }
+    return []
+  }
+
+  async function coveringAny(path: StorePath, locksOf = readLocks): Promise<readonly StoredLock[]> {
+    const found = [...(await locksOf(path))]
     for (const ancestor of ancestorsOf(path)) {
-      for (const lock of (await read(ancestor)).locks) if (lock.depth === 'infinity') found.push(lock)
+      for (const lock of await locksOf(ancestor)) if (lock.depth === 'infinity') found.push(lock)
     }
     return found
   }
 
-  async function* belowAny(path: StorePath): AsyncGenerator<readonly StoredLock[]> {
+  async function readLocks(path: StorePath): Promise<readonly StoredLock[]> {
+    return (await read(path)).locks
+  }
+
+  async function readPurged(path: StorePath): Promise<readonly StoredLock[]> {
+    return purged(await catalog.get(group, recordName(path)))
+  }
+
+  async function* belowAny(
+    path: StorePath,
+    locksOf: (item: Item) => readonly StoredLock[] | Promise<readonly StoredLock[]> = (item) =>
+      live(decode(item)).locks,
+  ): AsyncGenerator<readonly StoredLock[]> {
     for await (const items of catalog.list(group, { prefix: treePrefix(path) })) {
       const found: StoredLock[] = []
       for (const item of items) {
-        const record = live(decode(item))
-        if (record.path !== path && isWithin(record.path, path)) found.push(...record.locks)
+        const record = decode(item)
+        if (record.path !== path && isWithin(record.path, path)) found.push(...(await locksOf(item)))
       }
       if (found.length > 0) yield found
     }
@@ -81,10 +107,10 @@ export function catalogLocks(
       }
       return undefined
     }
-    const above = consider(await coveringAny(mine.path))
+    const above = consider(await coveringAny(mine.path, readPurged))
     if (above !== undefined) return above
     if (mine.depth === 'infinity') {
-      for await (const locks of belowAny(mine.path)) {
+      for await (const locks of belowAny(mine.path, purged)) {
         const below = consider(locks)
         if (below !== undefined) return below
       }
@@ -148,13 +174,11 @@ export function catalogLocks(
       for (const lock of await self.covering(path)) {
         if (!holds(holder, lock)) continue
         let renewed: Lock | undefined
-        await update(lock.path, (locks) =>
-          locks.map((each) => {
-            if (each.token !== lock.token) return each
-            renewed = { ...each, expires: clock.now() + timeoutSeconds * 1000 }
-            return renewed
-          }),
-        )
+        await update(lock.path, (locks) => {
+          const present = locks.find((each) => each.token === lock.token)
+          renewed = present && { ...present, expires: clock.now() + timeoutSeconds * 1000 }
+          return renewed === undefined ? locks : locks.map((each) => (each === present ? (renewed ?? each) : each))
+        })
         if (renewed !== undefined) return renewed
       }
       throw new Failure('precondition', 'No lock of yours with the submitted token covers this resource.', {
@@ -273,7 +297,11 @@ class Census {
           for (const lock of decode(item).locks)
             if (lock.expires > clock.now()) this.#taken.set(lock.principal, (this.#taken.get(lock.principal) ?? 0) + 1)
       }
-      if ((this.#taken.get(principal) ?? 0) < this.#limit) return
+      const live = this.#taken.get(principal) ?? 0
+      if (live < this.#limit) {
+        this.#taken.set(principal, live + 1)
+        return
+      }
     }
     throw new Failure('throttled', 'Too many locks are held in your name. Release some first.', {
       retryAfterSeconds: 10,
