@@ -266,8 +266,9 @@ class MemoryStore implements Store {
   }
 
   #requireWritable(path: StorePath, options: WriteOptions): FileNode | undefined {
-    if (path !== rootPath && options.parents === true) this.#deepest(path)
-    else if (path !== rootPath) this.#parent(path)
+    if (path === rootPath) throw isDirectory(path)
+    if (options.parents === true) this.#deepest(path)
+    else this.#parent(path)
     const present = this.#find(path)
     requireConditions(path, present, options)
     if (present?.kind === 'directory') throw isDirectory(path)

@@ -10,7 +10,7 @@ export type Action = 'read' | 'list' | 'create' | 'replace' | 'delete'
  * where the medium itself refuses, `no-space` where it is full or a quota is used up, and what is said beside each.
  * Names that a store keeps for itself, symbolic links, devices, sockets and fifos are absent: not listed, `stat` gives
  * undefined, `open` throws `not-found`; writing to such a name is `denied`. The same holds below a file, except that making
- * a name there is `not-directory`. The root is always there: to remove or move it is `denied`. An aborted signal throws
+ * a name there is `not-directory`. The root is always there: to remove or move it is `denied`, to write it `is-directory`. An aborted signal throws
  * `incomplete` with the signal's reason as its cause, or that reason itself where it is a `Failure`; what `body` and
  * `beforeCommit` throw is passed on as it is. Failures of `copy` and `move` carry the path of the end at
  * fault, or of what is wrong above it.
