@@ -1,124 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { Failure, isFailure, type FailureKind } from '../core/failure.js'
+import { contents, failureWithPathOf, faults, refusing, storeOf, tree } from '../../test/contract/store/refusing.js'
+import { Failure } from '../core/failure.js'
 import { toPath as p, type StorePath } from '../core/path.js'
-import { openMemoryStore } from './memory.js'
 import type { Store } from './store.js'
-import { copyTree, moveTree, removeTree, type TreeRemoved } from './tree.js'
-
-async function* text(value: string): AsyncGenerator<Uint8Array, void> {
-  yield Buffer.from(value)
-}
-
-/** A store with these files (each holds its own path) and directories (names that end in a slash). */
-async function storeOf(...paths: readonly string[]): Promise<Store> {
-  const store = openMemoryStore()
-  for (const path of paths) {
-    if (path.endsWith('/')) await store.makeDirectory(p(path))
-    else await store.write(p(path), text(path), { parents: true })
-  }
-  return store
-}
-
-async function contents(store: Store, path = '/'): Promise<readonly string[]> {
-  const found: string[] = []
-  for await (const batch of store.list(p(path), { depth: 'infinity', order: 'key' }))
-    for (const entry of batch) {
-      if (entry.kind === 'directory') found.push(entry.path + '/')
-      else found.push(`${entry.path}=${await read(store, entry.path)}`)
-    }
-  return found
-}
-
-async function read(store: Store, path: StorePath): Promise<string> {
-  const chunks: Uint8Array[] = []
-  const bytes = (await store.open(path)).bytes()
-  if ('fd' in bytes) throw new Error('A descriptor from memory.')
-  for await (const chunk of bytes) chunks.push(chunk)
-  return Buffer.concat(chunks).toString()
-}
-
-type Verb = 'copy' | 'move' | 'remove' | 'list' | 'open' | 'removeTree' | 'moveTree' | 'permits'
-
-/**
- * What a guard does, with a list of refusals: `move /a/x` fails with the kind that is given, for that source or target.
- * `ways: 'members'` keeps the short ways shut.
- */
-function refusing(
-  inner: Store,
-  refusals: Readonly<Record<string, FailureKind>>,
-  { ways = 'all', calls = [] as string[] }: { ways?: 'all' | 'members'; calls?: string[] } = {},
-): Store {
-  const check = (verb: Verb, ...paths: readonly StorePath[]): void => {
-    calls.push([verb, ...paths].join(' '))
-    for (const path of paths) {
-      const kind = refusals[`${verb} ${path}`]
-      if (kind !== undefined) throw new Failure(kind, 'refused', { path })
-    }
-  }
-  const short = (): void => {
-    if (ways === 'members') throw new Failure('unsupported', 'Only member by member.')
-  }
-  return {
-    stat: (path, signal) => inner.stat(path, signal),
-    async *list(path, options) {
-      check('list', path)
-      yield* inner.list(path, options)
-    },
-    open: async (path, options) => {
-      check('open', path)
-      return inner.open(path, options)
-    },
-    write: (path, body, options) => inner.write(path, body, options),
-    change: (path, change) => inner.change(path, change),
-    makeDirectory: (path, signal) => inner.makeDirectory(path, signal),
-    remove: async (path, options) => {
-      check('remove', path)
-      return inner.remove(path, options)
-    },
-    copy: async (from, to, options) => {
-      check('copy', from, to)
-      return inner.copy(from, to, options)
-    },
-    move: async (from, to, options) => {
-      check('move', from, to)
-      return inner.move(from, to, options)
-    },
-    permits: async (action, path) => refusals[`permits ${path}`] === undefined && inner.permits(action, path),
-    removeTree: async (path, signal) => {
-      short()
-      check('removeTree', path)
-      return inner.removeTree?.(path, signal)
-    },
-    moveTree: async (from, to) => {
-      short()
-      check('moveTree', from, to)
-      const written = await inner.moveTree?.(from, to)
-      if (written === undefined) throw new Failure('unsupported', 'Absent.')
-      return written
-    },
-    settle: async () => {
-      calls.push('settle')
-      return inner.settle?.()
-    },
-    close: () => inner.close(),
-  }
-}
-
-function faults(result: TreeRemoved): readonly string[] {
-  return result.failures.map(({ path, failure }) => `${failure.kind} ${path}`).sort()
-}
-
-async function failureOf(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise
-    return 'none'
-  } catch (error) {
-    if (!isFailure(error)) throw error
-    return error.path === undefined ? error.kind : `${error.kind} ${error.path}`
-  }
-}
-
-const tree = ['/a/f', '/a/b/g', '/a/b/c/h', '/a/d/', '/z/keep'] as const
+import { copyTree, moveTree, removeTree } from './tree.js'
 
 describe.each(['copyTree', 'moveTree'] as const)('%s', (name) => {
   const transfer = name === 'copyTree' ? copyTree : moveTree
@@ -147,7 +32,11 @@ describe.each(['copyTree', 'moveTree'] as const)('%s', (name) => {
       ['/file', '/file/new', true, 'not-directory /file'],
     ]
     for (const [from, to, overwrite, failure] of all)
-      expect([from, to, await failureOf(transfer(store, p(from), p(to), { overwrite }))]).toEqual([from, to, failure])
+      expect([from, to, await failureWithPathOf(transfer(store, p(from), p(to), { overwrite }))]).toEqual([
+        from,
+        to,
+        failure,
+      ])
     expect(await contents(store)).toEqual(before)
   })
 
@@ -201,9 +90,13 @@ describe.each(['copyTree', 'moveTree'] as const)('%s', (name) => {
     const inner = await storeOf('/a/f', '/z/other/x')
     const before = await contents(inner)
     const unreadable = refusing(inner, { 'open /a/f': 'denied' })
-    expect(await failureOf(transfer(unreadable, p('/a/f'), p('/z/other'), { overwrite: true }))).toBe('denied /a/f')
+    expect(await failureWithPathOf(transfer(unreadable, p('/a/f'), p('/z/other'), { overwrite: true }))).toBe(
+      'denied /a/f',
+    )
     const unmakeable = refusing(inner, { 'permits /z/other': 'denied' })
-    expect(await failureOf(transfer(unmakeable, p('/a'), p('/z/other'), { overwrite: true }))).toBe('denied /z/other')
+    expect(await failureWithPathOf(transfer(unmakeable, p('/a'), p('/z/other'), { overwrite: true }))).toBe(
+      'denied /z/other',
+    )
     expect(await contents(inner)).toEqual(before)
   })
 
@@ -216,7 +109,7 @@ describe.each(['copyTree', 'moveTree'] as const)('%s', (name) => {
     expect(await contents(inner, '/t')).toEqual(['/t/sub/', '/t/sub/locked=/t/sub/locked'])
     expect(await inner.stat(p('/a/b/c/h'))).toBeDefined()
     const root = refusing(inner, { 'remove /z': 'locked' }, { ways: 'members' })
-    expect(await failureOf(transfer(root, p('/a'), p('/z'), { overwrite: true }))).toBe('locked /z')
+    expect(await failureWithPathOf(transfer(root, p('/a'), p('/z'), { overwrite: true }))).toBe('locked /z')
   })
 
   it('stops by its signal, and leaves nothing running', async () => {
@@ -233,7 +126,7 @@ describe.each(['copyTree', 'moveTree'] as const)('%s', (name) => {
       },
     }
     const work = transfer(aborting, p('/a'), p('/new'), { overwrite: false, signal: controller.signal })
-    expect(await failureOf(work)).toBe('incomplete')
+    expect(await failureWithPathOf(work)).toBe('incomplete')
     const after = calls.length
     expect(after).toBeLessThan(40)
     await new Promise((resolve) => setImmediate(resolve))
@@ -353,7 +246,7 @@ describe('moveTree', () => {
     await moveTree(refusing(inner, {}, { calls }), p('/a'), p('/new'), { overwrite: false })
     expect(calls).toEqual(['moveTree /a /new'])
     const locked = refusing(inner, { 'moveTree /new': 'locked' })
-    expect(await failureOf(moveTree(locked, p('/new'), p('/b'), { overwrite: false }))).toBe('locked /new')
+    expect(await failureWithPathOf(moveTree(locked, p('/new'), p('/b'), { overwrite: false }))).toBe('locked /new')
     expect(await contents(inner)).toHaveLength(9)
   })
 
@@ -417,89 +310,5 @@ describe('moveTree', () => {
       move: async () => Promise.reject(new Failure('locked', 'held', { path: p('/a') })),
     }
     expect(faults(await moveTree(store, p('/a'), p('/new'), { overwrite: false }))).toEqual(['locked /a/f'])
-  })
-})
-
-describe('removeTree', () => {
-  it('refuses the root and what is not there', async () => {
-    const store = await storeOf(...tree)
-    expect(await failureOf(removeTree(store, p('/')))).toBe('denied /')
-    expect(await failureOf(removeTree(refusing(store, {}, { ways: 'members' }), p('/')))).toBe('denied /')
-    expect(await failureOf(removeTree(store, p('/none')))).toBe('not-found /none')
-    expect(await contents(store)).toHaveLength(9)
-  })
-
-  it.each(['all', 'members'] as const)('removes files and trees, by %s ways', async (ways) => {
-    const inner = await storeOf(...tree)
-    const store = refusing(inner, {}, { ways })
-    expect(await removeTree(store, p('/a'))).toEqual({ failures: [], omitted: 0 })
-    expect(await removeTree(store, p('/z/keep'))).toEqual({ failures: [], omitted: 0 })
-    expect(await contents(inner)).toEqual(['/z/'])
-  })
-
-  it('goes on as far as it can, and reports neither what lies above nor below', async () => {
-    const inner = await storeOf(...tree, '/a/b/c/i')
-    const store = refusing(inner, { 'remove /a/b/c/h': 'locked', 'list /a/d': 'denied' }, { ways: 'members' })
-    expect(faults(await removeTree(store, p('/a')))).toEqual(['denied /a/d', 'locked /a/b/c/h'])
-    expect(await contents(inner, '/a')).toEqual(['/a/b/', '/a/b/c/', '/a/b/c/h=/a/b/c/h', '/a/d/'])
-  })
-
-  it('takes the long way where the medium refuses the short one, and the short one below', async () => {
-    const inner = await storeOf(...tree)
-    const calls: string[] = []
-    expect(await removeTree(refusing(inner, { 'removeTree /a': 'denied' }, { calls }), p('/a'))).toMatchObject({
-      failures: [],
-    })
-    expect(calls).toContain('removeTree /a/b')
-    expect(await contents(inner)).toEqual(['/z/', '/z/keep=/z/keep'])
-  })
-
-  it('throws what keeps the directory itself, or the file', async () => {
-    const inner = await storeOf(...tree)
-    const store = refusing(
-      inner,
-      { 'remove /a': 'locked', 'remove /z/keep': 'denied', 'list /z': 'denied' },
-      { ways: 'members' },
-    )
-    expect(await failureOf(removeTree(store, p('/a')))).toBe('locked /a')
-    expect(await failureOf(removeTree(store, p('/z/keep')))).toBe('denied /z/keep')
-    expect(await failureOf(removeTree(store, p('/z')))).toBe('denied /z')
-    expect(await contents(inner)).toEqual(['/a/', '/z/', '/z/keep=/z/keep'])
-  })
-
-  it('counts what vanishes meanwhile as done, and takes what comes meanwhile too', async () => {
-    const inner = await storeOf(...tree)
-    let late = 2
-    const store: Store = {
-      ...refusing(inner, { 'remove /a/d': 'not-found' }, { ways: 'members' }),
-      remove: async (path, options) => {
-        await inner.remove(path, options)
-        if (late-- > 0) await inner.write(p(`/a/late-${late}`), text('x'))
-        if (path === '/a/f') throw new Failure('not-found', 'gone', { path })
-      },
-    }
-    expect(await removeTree(store, p('/a'))).toEqual({ failures: [], omitted: 0 })
-    expect(await contents(inner)).toEqual(['/z/', '/z/keep=/z/keep'])
-  })
-
-  it('gives up on a directory that is filled for ever or holds what it may not see', async () => {
-    const inner = await storeOf(...tree)
-    const filling: Store = {
-      ...refusing(inner, {}, { ways: 'members' }),
-      remove: async (path, options) => {
-        if (path === '/a') await inner.write(p('/a/again'), text('x'))
-        await inner.remove(path, options)
-      },
-    }
-    expect(await failureOf(removeTree(filling, p('/a')))).toBe('not-empty /a')
-    const blind: Store = { ...refusing(inner, {}, { ways: 'members' }), list: async function* () {} }
-    expect(await failureOf(removeTree(blind, p('/z')))).toBe('not-empty /z')
-    expect(await inner.stat(p('/z/keep'))).toBeDefined()
-  })
-
-  it('stops by its signal', async () => {
-    const inner = await storeOf(...tree)
-    expect(await failureOf(removeTree(inner, p('/a'), { signal: AbortSignal.abort() }))).toBe('incomplete')
-    expect(await contents(inner)).toHaveLength(9)
   })
 })
