@@ -85,12 +85,14 @@ export class Beneath {
 
   /** Facts of what a path names, or a negative errno. A link at its end is followed only where links are. */
   stat(path: StorePath, facts: Float64Array): number {
+    if (this.#root === -1) return -errno.EBADF
     const result = this.#statOnce(path, facts)
     return isMiss(result) && this.#renewed() ? this.#statOnce(path, facts) : result
   }
 
   /** Opens a file or directory, or gives a negative errno. */
   open(path: StorePath, flags: number): number {
+    if (this.#root === -1) return -errno.EBADF
     const result = this.#openOnce(path, flags)
     return isMiss(result) && this.#renewed() ? this.#openOnce(path, flags) : result
   }
@@ -272,7 +274,6 @@ export class Beneath {
 
   /** After a miss: whether the root is another directory now, which is then taken. Throws `unavailable` where there is none. */
   #renewed(): boolean {
-    if (this.#root === -1) return false
     let found
     try {
       found = statSync(this.#path)

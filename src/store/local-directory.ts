@@ -2,7 +2,7 @@ import { closeSync, constants, fchmodSync, fsync } from 'node:fs'
 import { constants as system } from 'node:os'
 import { promisify } from 'node:util'
 import { Failure } from '../core/failure.js'
-import { parentOf, rootPath, type StorePath } from '../core/path.js'
+import { rootPath, type StorePath } from '../core/path.js'
 import { throwIfAborted } from './aborted.js'
 import {
   type LocalContext,
@@ -22,7 +22,7 @@ import { uniqueStamp } from './local-stamp.js'
 import { syncPlace } from './local-target.js'
 import { executableMode, requireAttributes, shown } from './local-write.js'
 import { directoryKind, linkKind } from './native.js'
-import { exists, noParent } from './refusals.js'
+import { exists } from './refusals.js'
 import type { Entry, EntryChange } from './store.js'
 
 const { errno } = system
@@ -42,7 +42,7 @@ export async function makeDirectory(
     if (lookAtOwn(context, place, path) !== undefined) throw exists(path)
     const result = context.beneath.calls.mkdirAt(place.directory, place.name, 0o777)
     if (result === -errno.EEXIST) throw exists(path)
-    if (result === -errno.ENOENT) throw noParent(parentOf(path))
+    if (result === -errno.ENOENT) throw context.beneath.blame(path, result)
     required(result, path)
     if (context.full && settle) await syncPlace(context, place, path)
     const known = lookAt(context, place, path)

@@ -77,7 +77,7 @@ export class Target {
       if (!this.#parents) break
       this.close()
     }
-    throw noParent(parentOf(this.path))
+    throw this.#context.beneath.blame(this.path, -errno.ENOENT)
   }
 
   /**

@@ -155,12 +155,13 @@ function judge(path: StorePath, present: Known | undefined, conditions: Conditio
 
 function modeOf(replaced: number | undefined, executable: boolean | undefined, file: Staging): number | undefined {
   if (replaced === undefined && executable !== true) return undefined
-  return executableMode(replaced ?? file.known().mode, executable === true)
+  return executableMode(replaced ?? file.known().mode, executable)
 }
 
-/** Permission bits with which whoever may read may execute too, or nobody. */
-export function executableMode(mode: number, executable: boolean): number {
+/** Permission bits with which whoever may read may execute too, or nobody; undefined leaves them. */
+export function executableMode(mode: number, executable: boolean | undefined): number {
   const bits = mode & 0o777
+  if (executable === undefined) return bits
   return executable ? bits | ((bits & 0o444) >> 2) : bits & ~0o111
 }
 
