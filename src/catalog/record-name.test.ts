@@ -29,7 +29,6 @@ describe('record names', () => {
           expect(each.isWellFormed()).toBe(true)
         }
       }),
-      { numRuns: 500 },
     )
   })
 
@@ -46,7 +45,6 @@ describe('record names', () => {
           }
         }
       }),
-      { numRuns: 1000 },
     )
   })
 

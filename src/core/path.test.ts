@@ -155,7 +155,6 @@ describe('parseTarget', () => {
         expect(toPath(path)).toBe(path)
         expect(pathOf(segmentsOf(path))).toBe(path)
       }),
-      { numRuns: 3000 },
     )
   })
 
