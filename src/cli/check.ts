@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { compileGrants, expandUser } from '../auth/grant.js'
 import type { Permit } from '../auth/permit.js'
+import { examine } from '../config/build.js'
 import type { Config } from '../config/load.js'
 import { openState } from '../config/state.js'
 import { Failure } from '../core/failure.js'
@@ -62,6 +63,7 @@ export function addCheck(program: Command, finish: (code: number) => void): void
       for (const warning of config.warnings) print(`warning: ${warning}`)
       if (options.as === undefined) {
         if (method !== undefined) throw new Failure('invalid', 'Name the caller: postern check --as NAME METHOD PATH')
+        examine(config)
         print(`${config.file ?? 'defaults, environment and flags'}: ok`)
         print(`  serves ${config.root}, state in ${config.state}`)
         print(`  listens on ${config.listen.map(({ name }) => name).join(', ')}`)

@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { createSecureContext } from 'node:tls'
 import type { Logger } from 'pino'
 import { createAuthenticator } from '../auth/authenticator.js'
 import type { Authenticator } from '../auth/authenticator.js'
@@ -51,6 +52,7 @@ export async function openServer(config: Config, log: Logger, adminPassword: str
   checkRoot(config.root)
   const state = await openState(config, { create: true })
   try {
+    makeRoot(config.root)
     return await assemble(config, state, log, adminPassword)
   } catch (error) {
     await state.close()
@@ -161,11 +163,20 @@ function catalogNotes(catalog: Catalog): Notes {
   }
 }
 
+/** What can be found wrong with a configuration without starting: throws what `openServer` would throw. */
+export function examine(config: Config): void {
+  checkRoot(config.root)
+  if (typeof config.tls === 'object') readPair(config.tls)
+}
+
 function checkRoot(root: string): void {
-  const found = statSync(root, { throwIfNoEntry: false })
-  if (found === undefined) makeDirectory(root, 'root', 'Name another directory: postern serve DIR.')
-  else if (!found.isDirectory())
+  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === false)
     throw new Failure('not-directory', `The root ${root} is not a directory. Name one: postern serve DIR.`)
+}
+
+function makeRoot(root: string): void {
+  if (statSync(root, { throwIfNoEntry: false }) === undefined)
+    makeDirectory(root, 'root', 'Name another directory: postern serve DIR.')
 }
 
 async function openListeners(
@@ -177,7 +188,7 @@ async function openListeners(
     tls === 'self-signed'
       ? await openCertificate({ directory: config.state, hosts: [...hosts, hostname()] })
       : undefined
-  const pair = typeof tls === 'object' ? { cert: readPem(tls.cert, 'cert'), key: readPem(tls.key, 'key') } : certificate
+  const pair = typeof tls === 'object' ? readPair(tls) : certificate
   return {
     certificate,
     listeners: config.listen.map(({ name, at, tls: secure }) => ({
@@ -186,6 +197,21 @@ async function openListeners(
       ...(secure && pair && { tls: { cert: pair.cert, key: pair.key } }),
     })),
   }
+}
+
+/** Throws `invalid` where a file cannot be read, is no PEM, or the two do not belong together. */
+function readPair(files: { readonly cert: string; readonly key: string }): {
+  readonly cert: string
+  readonly key: string
+} {
+  const pair = { cert: readPem(files.cert, 'cert'), key: readPem(files.key, 'key') }
+  try {
+    createSecureContext(pair)
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : String(cause)
+    throw new Failure('invalid', `tls: ${files.cert} and ${files.key} are no certificate and key: ${detail}`, { cause })
+  }
+  return pair
 }
 
 function readPem(file: string, key: string): string {

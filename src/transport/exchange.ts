@@ -158,7 +158,8 @@ export class Exchanges {
       })
       const answer = await this.#answer(request)
       const sent = await this.#send(connection, incoming, response, answer, body)
-      if (connection.closing) incoming.socket.end()
+      if (this.#finishing) incoming.socket.destroySoon()
+      else if (connection.closing) incoming.socket.end()
       this.#options.onExchange?.({ request, sent, received: body.received })
     } finally {
       connection.current = undefined

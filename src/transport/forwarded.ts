@@ -40,6 +40,7 @@ export function proxyTrust(rules: readonly string[], headers: ProxyHeaders): Pro
     headers,
     covers(address) {
       if (address === undefined) return unix
+      if (list.rules.length === 0) return false
       const version = isIP(address)
       return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6')
     },

@@ -401,6 +401,38 @@ describe('stopping', () => {
     await stopping
   })
 
+  it('closes a connection whose answer had begun before, once it is out', async () => {
+    let go: () => void = () => undefined
+    const gate = new Promise<void>((resolve) => (go = resolve))
+    async function* slow(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('a')
+      await gate
+      yield Buffer.from('b')
+    }
+    const { transport, port } = await serve(async () => ({
+      status: 200,
+      headers: [['Content-Length', '2']],
+      body: slow(),
+    }))
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    let received = ''
+    const closed = new Promise((resolve) => socket.once('end', resolve))
+    const begun = new Promise<void>((resolve) => {
+      socket.on('data', (bytes) => {
+        received += bytes.toString('latin1')
+        if (received.endsWith('\r\n\r\na')) resolve()
+      })
+    })
+    socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    await begun
+    const stopping = transport.stop(60)
+    go()
+    await closed
+    expect(received.endsWith('\r\n\r\nab')).toBe(true)
+    await stopping
+    socket.destroy()
+  })
+
   it('breaks off what is still running when the grace is over', async () => {
     let begun: () => void = () => undefined
     const running = new Promise<void>((resolve) => (begun = resolve))
