@@ -28,8 +28,11 @@ export interface Properties {
   change(path: StorePath, changes: readonly PropertyChange[]): Promise<void>
   /** The target gets the source's properties and loses its own; this resource alone. */
   copy(from: StorePath, to: StorePath): Promise<void>
-  /** Properties at and below follow a MOVE; what the target had is gone. */
-  move(from: StorePath, to: StorePath): Promise<void>
+  /**
+   * All at and below the target gets what its like at the source has, and loses what it had. For as long as the source
+   * stays whole this can be done again, and again gives the same.
+   */
+  copyTree(from: StorePath, to: StorePath): Promise<void>
   /** Whether anything at or below the path has properties. */
   anyWithin(path: StorePath): Promise<boolean>
   /** Drops properties at and below a path that is gone. */
@@ -68,7 +71,7 @@ export function catalogProperties(catalog: Catalog): Properties {
     )
   }
 
-  const self: Properties = {
+  return {
     async of(path) {
       return (await read(path))?.record.properties ?? []
     },
@@ -106,13 +109,15 @@ export function catalogProperties(catalog: Catalog): Properties {
       else if ((await read(to)) !== undefined) await put(to, [])
     },
 
-    async move(from, to) {
-      await self.forget(to)
-      for await (const { name, record } of within(from)) {
-        // The new record first: a crash in between leaves a copy, never a loss.
-        await put(rebase(record.path, from, to), record.properties)
-        await catalog.swap(group, name, undefined, 'any')
+    async copyTree(from, to) {
+      const given = new Set<StorePath>()
+      for await (const { record } of within(from)) {
+        const target = rebase(record.path, from, to)
+        given.add(target)
+        await put(target, record.properties)
       }
+      for await (const { name, record } of within(to))
+        if (!given.has(record.path)) await catalog.swap(group, name, undefined, 'any')
     },
 
     async anyWithin(path) {
@@ -124,7 +129,6 @@ export function catalogProperties(catalog: Catalog): Properties {
       for await (const { name } of within(path)) await catalog.swap(group, name, undefined, 'any')
     },
   }
-  return self
 }
 
 interface PropertyRecord {

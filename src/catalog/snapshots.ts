@@ -27,15 +27,19 @@ export function catalogSnapshots(catalog: Catalog, clock: Clock): Snapshots {
     async keep(subject, listing) {
       const text = JSON.stringify([...listing].sort(([one], [other]) => (one < other ? -1 : 1)))
       const id = idOf(subject, text)
-      if ((await catalog.get(group, `${id}/0`)) !== undefined) return id
+      const now = clock.now()
+      const present = await catalog.get(group, `${id}/0`)
+      // What was told again today must last as long as what is told today for the first time.
+      if (present !== undefined && headOf(present.value).expires > now + keptMilliseconds - renewedMilliseconds)
+        return id
       const packed = deflateRawSync(text, { level: 1 })
-      const expires = new Date(clock.now() + keptMilliseconds)
+      const expires = now + keptMilliseconds
       const pieces = Math.max(1, Math.ceil(packed.length / pieceBytes))
       // The first piece goes last: where it is, all are.
       for (let piece = pieces - 1; piece >= 0; piece--) {
-        const head = Buffer.from([piece === 0 ? pieces & 255 : 0, piece === 0 ? pieces >> 8 : 0])
         const bytes = packed.subarray(piece * pieceBytes, (piece + 1) * pieceBytes)
-        await catalog.swap(group, `${id}/${piece}`, Buffer.concat([head, bytes]), 'any', expires)
+        const value = Buffer.concat([writeHead({ pieces, expires }), bytes])
+        await catalog.swap(group, `${id}/${piece}`, value, 'any', new Date(expires))
       }
       return id
     },
@@ -44,12 +48,12 @@ export function catalogSnapshots(catalog: Catalog, clock: Clock): Snapshots {
       if (!/^[0-9a-f]{40}$/.test(id)) return undefined
       const first = await catalog.get(group, `${id}/0`)
       if (first === undefined) return undefined
-      const pieces = (first.value[0] ?? 0) + 256 * (first.value[1] ?? 0)
-      const packed = [first.value.subarray(2)]
+      const { pieces } = headOf(first.value)
+      const packed = [first.value.subarray(headBytes)]
       for (let piece = 1; piece < pieces; piece++) {
         const next = await catalog.get(group, `${id}/${piece}`)
         if (next === undefined) return undefined
-        packed.push(next.value.subarray(2))
+        packed.push(next.value.subarray(headBytes))
       }
       const text = inflateRawSync(Buffer.concat(packed)).toString()
       return idOf(subject, text) === id ? new Map(JSON.parse(text) as [string, string][]) : undefined
@@ -57,7 +61,27 @@ export function catalogSnapshots(catalog: Catalog, clock: Clock): Snapshots {
   }
 }
 
-const pieceBytes = maxValueBytes - 2
+const renewedMilliseconds = 24 * 3600 * 1000
+const headBytes = 12
+const pieceBytes = maxValueBytes - headBytes
+
+interface Head {
+  readonly pieces: number
+  /** Milliseconds since the epoch. */
+  readonly expires: number
+}
+
+function writeHead({ pieces, expires }: Head): Uint8Array {
+  const head = Buffer.alloc(headBytes)
+  head.writeUInt32LE(pieces, 0)
+  head.writeDoubleLE(expires, 4)
+  return head
+}
+
+function headOf(value: Uint8Array): Head {
+  const head = Buffer.from(value.buffer, value.byteOffset, headBytes)
+  return { pieces: head.readUInt32LE(0), expires: head.readDoubleLE(4) }
+}
 
 function idOf(subject: string, text: string): string {
   return createHash('sha256').update(subject).update('\0').update(text).digest('hex').slice(0, 40)

@@ -24,7 +24,7 @@ export function tended(store: Store, records: Records): Store {
     await properties.forget(path)
   }
 
-  const self: Store = {
+  const self: { -readonly [Key in keyof Store]: Store[Key] } = {
     ...bound(store),
 
     async write(path, body, options) {
@@ -54,7 +54,7 @@ export function tended(store: Store, records: Records): Store {
       return relocate(records, from, to, () => store.move(from, to, options))
     },
   }
-  const { removeTree, moveTree, assemble } = bound(store)
+  const { removeTree, moveTree, assemble, uploads } = bound(store)
   if (removeTree !== undefined)
     self.removeTree = async (path, signal) => {
       await removeTree(path, signal)
@@ -66,6 +66,19 @@ export function tended(store: Store, records: Records): Store {
       const written = await assemble(to, pieces, options)
       if (written.created) await properties.forget(to)
       return written
+    }
+  if (uploads !== undefined)
+    self.uploads = {
+      begin: (path, options) => uploads.begin(path, options),
+      part: (id, number, body, options) => uploads.part(id, number, body, options),
+      partCopy: (id, number, from, range) => uploads.partCopy(id, number, from, range),
+      parts: (id) => uploads.parts(id),
+      abort: (id) => uploads.abort(id),
+      async complete(id, order, options) {
+        const written = await uploads.complete(id, order, options)
+        if (written.created) await properties.forget(written.entry.path)
+        return written
+      },
     }
   return self
 }
@@ -96,50 +109,74 @@ export function bound(store: Store): { -readonly [Key in keyof Store]: Store[Key
 
 const moves = 'moves'
 
+/** A move that has begun. */
+interface Move {
+  readonly from: StorePath
+  readonly to: StorePath
+  /** The target has all of its properties: what the source still has may go. */
+  readonly copied?: true
+}
+
 /**
- * Moves on the medium, then in the catalog. Where there are properties to take along, the intent is written down first,
- * so that `mendMoves` can finish what a crash has interrupted.
+ * Moves on the medium, then in the catalog. Where there are properties to take along or to drop, the intent is written
+ * down first, so that `mendMoves` can finish what a crash has interrupted.
  */
 async function relocate<Result>(
-  { catalog, locks, properties }: Records,
+  records: Records,
   from: StorePath,
   to: StorePath,
   moveOnMedium: () => Promise<Result>,
 ): Promise<Result> {
-  if (!(await properties.anyWithin(from))) {
+  const { catalog, locks, properties } = records
+  if (!(await properties.anyWithin(from)) && !(await properties.anyWithin(to))) {
     const result = await moveOnMedium()
-    await properties.forget(to)
     await locks.forget(from)
     return result
   }
   const intent = randomUUID()
-  await catalog.swap(moves, intent, Buffer.from(JSON.stringify({ from, to })), undefined)
-  let moved = false
+  await catalog.swap(moves, intent, encode({ from, to }), undefined)
+  let result: Result
   try {
-    const result = await moveOnMedium()
-    moved = true
-    await properties.move(from, to)
-    await locks.forget(from)
-    return result
-  } finally {
-    // A catalog that fails here keeps the intent: the next start mends it.
-    if (!moved) await catalog.swap(moves, intent, undefined, 'any')
-    else if (!(await properties.anyWithin(from))) await catalog.swap(moves, intent, undefined, 'any')
+    result = await moveOnMedium()
+  } catch (error) {
+    await catalog.swap(moves, intent, undefined, 'any')
+    throw error
   }
+  // A catalog that fails here keeps the intent: the next start mends it.
+  await follow(records, intent, { from, to })
+  return result
 }
 
-/** Finishes moves that a crash has interrupted between the medium and the catalog. To be called before a store is served. */
-export async function mendMoves(store: Store, { catalog, locks, properties }: Records): Promise<number> {
+/** The catalog's part of a move. Stopped anywhere, it can be begun again: nothing goes before its copy is known to be whole. */
+async function follow({ catalog, locks, properties }: Records, intent: string, move: Move): Promise<void> {
+  const { from, to, copied } = move
+  if (copied !== true) {
+    await properties.copyTree(from, to)
+    await catalog.swap(moves, intent, encode({ from, to, copied: true }), 'any')
+  }
+  await properties.forget(from)
+  await locks.forget(from)
+  await catalog.swap(moves, intent, undefined, 'any')
+}
+
+function encode(move: Move): Uint8Array {
+  return Buffer.from(JSON.stringify(move))
+}
+
+/**
+ * Finishes moves that a crash has interrupted between the medium and the catalog, and gives their number. To be called
+ * by one process, before anything is served.
+ */
+export async function mendMoves(store: Store, records: Records): Promise<number> {
+  const { catalog } = records
   let mended = 0
   for await (const items of catalog.list(moves)) {
     for (const item of items) {
-      const { from, to } = JSON.parse(Buffer.from(item.value).toString()) as { from: StorePath; to: StorePath }
-      if ((await store.stat(from)) === undefined && (await store.stat(to)) !== undefined) {
-        await properties.move(from, to)
-        await locks.forget(from)
+      const move = JSON.parse(Buffer.from(item.value).toString()) as Move
+      if ((await store.stat(move.from)) === undefined && (await store.stat(move.to)) !== undefined) {
+        await follow(records, item.name, move)
         mended++
-      }
-      await catalog.swap(moves, item.name, undefined, 'any')
+      } else await catalog.swap(moves, item.name, undefined, 'any')
     }
   }
   return mended
