@@ -90,7 +90,10 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     args.push('--config', join(home, 'postern.yaml'))
   }
   const env = { ...cleanEnvironment(), ...options.env, POSTERN_ADMIN_PASSWORD: adminPassword }
-  let running = await launch([...args, '--listen', '127.0.0.1:0'], env)
+  let running = await launch([...args, '--listen', '127.0.0.1:0'], env).catch(async (error: unknown) => {
+    await rm(home, { recursive: true, force: true })
+    throw error
+  })
 
   const server: Server = {
     get url() {
