@@ -10,7 +10,7 @@ import type { Locks } from './catalog/locks.js'
 import type { Properties } from './catalog/properties.js'
 import { Failure, isFailure } from './core/failure.js'
 import type { Header, HttpRequest, HttpResponse } from './core/http.js'
-import { isWithin, parseTarget } from './core/path.js'
+import { isWithin, parseTarget, withoutBase } from './core/path.js'
 import type { ParsedTarget } from './core/path.js'
 import { AccessLog } from './gateway/access-log.js'
 import type { FinishedExchange, RequestNotes } from './gateway/access-log.js'
@@ -97,7 +97,7 @@ class OneGateway implements Gateway {
     if (allowed !== undefined) return allowed
     if (isForged(request, crossOrigin))
       throw new Failure('denied', 'A page of another origin must not do this. Allow its origin under cors.origins.')
-    const target = targetOf(request)
+    const target = withoutBase(targetOf(request), this.#options.basePath)
     if (isOwnPath(target.path) && !isWithin(target.path, principalsPath)) {
       notes.surface = 'own'
       const page = await ownPages(request, target.path)

@@ -1,6 +1,6 @@
-import { networkInterfaces } from 'node:os'
 import type { FirstAdmin } from '../config/first-start.js'
 import type { Config } from '../config/load.js'
+import { addressesOf } from '../transport/endpoint.js'
 import type { Listening } from '../transport/node-http.js'
 import type { Certificate } from '../transport/self-signed.js'
 
@@ -35,12 +35,9 @@ function reachable(url: string): readonly string[] {
   if (url.startsWith('unix:')) return []
   const { protocol, hostname, port } = new URL(url)
   const tail = port === '' ? '' : `:${port}`
-  if (hostname !== '0.0.0.0' && hostname !== '[::]') return [`${protocol}//${hostname}${tail}`]
-  const addresses = Object.values(networkInterfaces())
-    .flatMap((found) => found ?? [])
-    .filter(({ family, internal }) => family === 'IPv4' && !internal)
-    .map(({ address }) => address)
-  return [...addresses, '127.0.0.1'].map((address) => `${protocol}//${address}${tail}`)
+  const host = hostname.replace(/^\[(.*)\]$/, '$1')
+  if (addressesOf(host)[0] === host) return [`${protocol}//${hostname}${tail}`]
+  return addressesOf(host).map((address) => `${protocol}//${address}${tail}`)
 }
 
 function mountLines(url: string, user: string, certificate: Certificate | undefined): readonly string[] {

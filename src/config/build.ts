@@ -1,5 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { addressesOf } from '../transport/endpoint.js'
 import { createSecureContext } from 'node:tls'
 import type { Logger } from 'pino'
 import { createAuthenticator } from '../auth/authenticator.js'
@@ -186,7 +187,7 @@ async function openListeners(
   const hosts = config.listen.flatMap(({ at }) => (at.kind === 'tcp' && at.host !== '' ? [at.host] : []))
   const certificate =
     tls === 'self-signed'
-      ? await openCertificate({ directory: config.state, hosts: [...hosts, hostname()] })
+      ? await openCertificate({ directory: config.state, hosts: [...hosts.flatMap(addressesOf), hostname()] })
       : undefined
   const pair = typeof tls === 'object' ? readPair(tls) : certificate
   return {

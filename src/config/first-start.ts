@@ -28,9 +28,9 @@ export async function ensureAdmin(
   return given === undefined ? { name: 'admin', password } : { name: 'admin' }
 }
 
-/** 24 letters and digits that no one mistakes for each other, in groups: some 117 bits. */
+/** 24 letters and digits that no one mistakes for each other, in groups: some 117 bits. The dots keep rclone from taking it for one that it has obscured. */
 export function randomPassword(): string {
   const letters = 'abcdefghjkmnpqrstuvwxyz23456789'
   const group = (): string => Array.from({ length: 6 }, () => letters.charAt(randomInt(letters.length))).join('')
-  return [group(), group(), group(), group()].join('-')
+  return [group(), group(), group(), group()].join('.')
 }

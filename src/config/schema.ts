@@ -107,7 +107,8 @@ export const configSchema = objectOf({
     .default('')
     .meta({
       type: 'path',
-      description: 'What a proxy strips from the path before it asks Postern; links in answers begin with it.',
+      description:
+        'The path below which clients know this server, where a proxy gives it a part of its own namespace. Links in answers begin with it; requests may come with it or stripped of it.',
       example: '/files',
     }),
   trustedProxies: listOf(
@@ -166,11 +167,11 @@ export const configSchema = objectOf({
         'Exact origins of web pages and apps that may use this server from a browser. `maxAgeSeconds` is how long a browser may remember that (600 by default).',
       example: '{ origins: ["app://obsidian.md", "capacitor://localhost"] }',
     }),
-  hideQuotaFrom: listOf(text).default([]).meta({
+  hideQuotaFrom: listOf(text).default(['WebDAVFS']).meta({
     type: 'list of texts',
     description:
-      'Beginnings of user agents that are told nothing of used and free space over WebDAV: some releases of macOS wait long after such an answer.',
-    example: '["WebDAVFS/3.0.0", "WebDAVLib/1.3"]',
+      'Beginnings of user agents that are told nothing of used and free space over WebDAV: some releases of macOS wait for a minute and a half after such an answer. Empty: everybody is told.',
+    example: '[]',
   }),
   tls: z
     .union([z.literal('self-signed'), objectOf({ cert: text, key: text })], {

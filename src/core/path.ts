@@ -114,6 +114,14 @@ export function rebase(path: StorePath, from: StorePath, to: StorePath): StorePa
   return (to === '/' ? rest : to + rest) as StorePath
 }
 
+/** The target as it is named below a base path, whether or not a proxy has stripped that already. */
+export function withoutBase(target: ParsedTarget, basePath: string): ParsedTarget {
+  const base = basePath as StorePath
+  return basePath === '' || !isWithin(target.path, base)
+    ? target
+    : { ...target, path: rebase(target.path, base, rootPath) }
+}
+
 /** Percent-encoded for use in an href, a header or a target (RFC 3986 §3.3): only unreserved characters stay as they are. */
 export function encodePath(path: StorePath): string {
   if (plainHref.test(path)) return path

@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os'
 import { isIPv6 } from 'node:net'
 
 /** Where a listener listens. */
@@ -28,4 +29,14 @@ export function endpointUrl(endpoint: Endpoint, tls: boolean): string {
 /** Whether only this machine can reach the endpoint. */
 export function isLoopback(endpoint: Endpoint): boolean {
   return endpoint.kind === 'unix' || /^(?:localhost|127\.[0-9.]+|::1)$/.test(endpoint.host)
+}
+
+/** The addresses at which others reach a listener on this host: its own, or for one on every address all of the machine's. */
+export function addressesOf(host: string): readonly string[] {
+  if (host !== '' && host !== '0.0.0.0' && host !== '::') return [host]
+  const addresses = Object.values(networkInterfaces())
+    .flatMap((found) => found ?? [])
+    .filter(({ family, internal }) => family === 'IPv4' && !internal)
+    .map(({ address }) => address)
+  return [...addresses, '127.0.0.1']
 }

@@ -1,6 +1,6 @@
 import { Failure } from '../../core/failure.js'
 import type { HttpRequest } from '../../core/http.js'
-import { isWithin, parseTarget, rootPath, type ParsedTarget, type StorePath } from '../../core/path.js'
+import { parseTarget, withoutBase, type ParsedTarget } from '../../core/path.js'
 import type { Session } from '../protocol.js'
 
 /**
@@ -17,7 +17,7 @@ export function parseReference(
   if (absolute === null) {
     if (!text.startsWith('/') || text.startsWith('//'))
       throw new Failure('invalid', 'The URL must be absolute or begin with a slash.')
-    return withoutBase(text, session.basePath)
+    return withoutBase(parseTarget(text), session.basePath)
   }
   const [, scheme = '', authority = '', rest = ''] = absolute
   const host = withoutDefaultPort(authority.slice(authority.lastIndexOf('@') + 1).toLowerCase(), scheme.toLowerCase())
@@ -25,14 +25,7 @@ export function parseReference(
   const known = host === own || session.publicOrigins.some((origin) => sameHost(origin, host))
   if (!known || !/^https?$/i.test(scheme))
     throw new Failure('elsewhere', 'The destination is on another server, to which this one does not copy.')
-  return withoutBase(rest === '' ? '/' : rest, session.basePath)
-}
-
-function withoutBase(target: string, basePath: string): ParsedTarget {
-  const parsed = parseTarget(target)
-  const base = basePath as StorePath
-  if (basePath === '' || !isWithin(parsed.path, base)) return parsed
-  return { ...parsed, path: parsed.path === base ? rootPath : (parsed.path.slice(base.length) as StorePath) }
+  return withoutBase(parseTarget(rest === '' ? '/' : rest), session.basePath)
 }
 
 function sameHost(origin: string, host: string): boolean {
