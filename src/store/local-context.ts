@@ -6,6 +6,8 @@ import type { Beneath, Place } from './beneath.js'
 import { failureOf, fileFailure } from './local-errors.js'
 import { isForeign, type Known, knownOf } from './local-facts.js'
 import type { NoteBook } from './local-notes.js'
+import type { Pace } from './local-pace.js'
+import type { DirectorySyncs } from './local-sync.js'
 import { directoryKind, fact, factsLength } from './native.js'
 import { isDirectory, notFound } from './refusals.js'
 
@@ -19,6 +21,8 @@ export interface LocalContext {
   /** All of a disk can be made durable in one call, so that `settle: 'later'` may wait for it. */
   readonly settlesAtOnce: boolean
   readonly notes: NoteBook
+  readonly syncs: DirectorySyncs
+  readonly pace: Pace
   /** Lets something go on by itself; `close` waits for it. Its failures are of no consequence. */
   later(work: Promise<unknown>): void
   /** Aborts when the store closes. */
@@ -59,9 +63,8 @@ const facts = new Float64Array(factsLength)
 export function lookAt(context: LocalContext, place: Place, path: StorePath): Known | undefined {
   const result = context.beneath.calls.statAt(place.directory, place.name, facts)
   if (result >= 0) return knownOf(facts)
-  const failure = failureOf(result, path)
-  if (failure.kind === 'not-found') return undefined
-  throw failure
+  if (result === -errno.ENOENT) return undefined
+  throw failureOf(result, path)
 }
 
 /** The same for what is to be written: throws `denied` for a symbolic link or special file. */

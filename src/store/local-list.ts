@@ -6,7 +6,7 @@ import { compareKeys } from './key-order.js'
 import { absentOr, isAbsent, isReserved, type LocalContext } from './local-context.js'
 import { entryOf, isForeign } from './local-facts.js'
 import { isReservedName, namesIn } from './local-names.js'
-import { Pace } from './local-pace.js'
+import type { Pace } from './local-pace.js'
 import { directoryKind, fact, factsLength, fileKind, linkKind } from './native.js'
 import type { Entry, ListOptions } from './store.js'
 
@@ -52,12 +52,13 @@ class Walk {
   readonly #prefix: string
   readonly #after: string | undefined
   readonly #deep: boolean
-  readonly #pace = new Pace()
+  readonly #pace: Pace
   readonly #facts = new Float64Array(factsLength * batchEntries)
 
   constructor(context: LocalContext, options: ListOptions) {
     this.#context = context
     this.#options = options
+    this.#pace = context.pace
     this.#prefix = options.prefix ?? ''
     this.#after = options.order === 'key' ? options.after : undefined
     this.#deep = options.depth === 'infinity'

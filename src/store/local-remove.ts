@@ -7,9 +7,9 @@ import { requireConditions } from './conditions.js'
 import { type LocalContext, lookAt, placeOfPresent, required } from './local-context.js'
 import { etagOf, isForeign, type Known } from './local-facts.js'
 import { isReservedName, namesIn } from './local-names.js'
-import { Pace } from './local-pace.js'
 import { reservedName } from './local-staging.js'
-import { lockDirectory, syncPlace } from './local-target.js'
+import { syncPlace } from './local-sync.js'
+import { lockDirectory } from './local-target.js'
 import { directoryKind, fact, factsLength, linkKind } from './native.js'
 import { notFound, refuseRoot } from './refusals.js'
 import type { RemoveOptions } from './store.js'
@@ -119,7 +119,7 @@ async function discardTree(context: LocalContext, place: Place, path: StorePath)
 /** Removes a directory and all below, never following a link, in slices. Gives false where something stays. */
 export async function emptyAndRemove(context: LocalContext, directory: number, name: string): Promise<boolean> {
   const { calls } = context.beneath
-  const pace = new Pace()
+  const { pace } = context
   return await empty(directory, name)
 
   async function empty(above: number, own: string): Promise<boolean> {
@@ -152,7 +152,7 @@ async function requireRemovable(
   if (process.geteuid?.() === 0) return
   const { calls } = context.beneath
   const facts = new Float64Array(factsLength)
-  const pace = new Pace()
+  const { pace } = context
   await inspect(place.directory, place.name)
 
   async function inspect(above: number, own: string): Promise<void> {

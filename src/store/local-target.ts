@@ -1,19 +1,18 @@
-import { closeSync, constants, fsync } from 'node:fs'
+import { closeSync, constants } from 'node:fs'
 import { constants as system } from 'node:os'
 import { setTimeout } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { Failure } from '../core/failure.js'
 import { nameOf, parentOf, rootPath, type StorePath } from '../core/path.js'
 import type { Place } from './beneath.js'
-import { type LocalContext, lookAtOwn, lookInto, onDisk, placeOf, refuseReserved, required } from './local-context.js'
+import { type LocalContext, lookAtOwn, lookInto, placeOf, refuseReserved, required } from './local-context.js'
 import { failureOf } from './local-errors.js'
 import type { Known } from './local-facts.js'
 import { Staging } from './local-staging.js'
+import { syncDirectory, syncPlace } from './local-sync.js'
 import { directoryKind } from './native.js'
 import { isDirectory, noParent } from './refusals.js'
 
 const { errno } = system
-const syncDirectory = promisify(fsync)
 
 /** Another process holds a directory's lock only for a few system calls. */
 const lockPatienceMilliseconds = 10_000
@@ -123,7 +122,7 @@ export class Target {
     const place = this.#place
     if (place === undefined) return
     await syncPlace(this.#context, place, this.path, staging.fd)
-    await Promise.all(this.#made.map(async ({ directory }) => onDisk(this.path, syncDirectory(directory))))
+    await Promise.all(this.#made.map(async ({ directory }) => syncDirectory(this.#context, directory, this.path)))
   }
 
   abandon(): void {
@@ -165,16 +164,6 @@ export class Target {
     }
     return at
   }
-}
-
-/**
- * Makes the names in a directory durable. One that may not be read cannot be synced: then the file that got the name is,
- * which takes the name along on the disks in use today.
- */
-export async function syncPlace(context: LocalContext, place: Place, path: StorePath, file?: number): Promise<void> {
-  if (!place.passOnly) await onDisk(path, syncDirectory(place.directory))
-  else if (file !== undefined) await onDisk(path, syncDirectory(file))
-  else await context.beneath.calls.syncFileSystem(place.directory)
 }
 
 /** Renames to a name that must not be there: EEXIST if it is. */

@@ -4,15 +4,17 @@ import { Failure } from '../core/failure.js'
 import { isWithin, rootPath, type StorePath } from '../core/path.js'
 import { throwIfAborted } from './aborted.js'
 import type { Place } from './beneath.js'
-import { type LocalContext, lookAtOwn, openFile, placeOf, placeOfPresent, required } from './local-context.js'
+import { absentOr, type LocalContext, lookAtOwn, openFile, placeOf, placeOfPresent, required } from './local-context.js'
 import { failureOf, fileFailure } from './local-errors.js'
-import { entryOfKnown, type Known } from './local-facts.js'
+import { changeEntry, makeDirectory } from './local-directory.js'
+import { entryOfKnown, isForeign, type Known, knownOf } from './local-facts.js'
 import { isWorthNoting, type Noted } from './local-notes.js'
 import { present } from './local-remove.js'
 import { smallBytes, type Staging } from './local-staging.js'
-import { lockBoth, renameNew, syncPlace, Target } from './local-target.js'
+import { syncPlace } from './local-sync.js'
+import { lockBoth, renameNew, Target } from './local-target.js'
 import { executableMode, rememberSettled, shown } from './local-write.js'
-import { directoryKind, linkKind } from './native.js'
+import { directoryKind, fact, factsLength, linkKind } from './native.js'
 import { exists, intoItself, isDirectory, notDirectory, refuseRoot, sameTarget } from './refusals.js'
 import type { Transfer, Written } from './store.js'
 
@@ -65,6 +67,25 @@ export async function copyFile(
   } finally {
     closeSync(fd)
   }
+}
+
+/** `Store.copy` of a directory, without its members. */
+export async function copyDirectory(
+  context: LocalContext,
+  from: StorePath,
+  to: StorePath,
+  { overwrite, settle, signal }: Transfer,
+): Promise<Written> {
+  refuseOntoItself(from, to)
+  const facts = new Float64Array(factsLength)
+  const looked = context.beneath.stat(from, facts)
+  if (looked < 0) throw absentOr(looked, from)
+  const source = knownOf(facts)
+  if (context.beneath.stat(to, facts) >= 0 && !isForeign(facts[fact.kind]))
+    requireFree(to, source, knownOf(facts), overwrite)
+  const { attributes } = await context.notes.read(source)
+  const entry = await makeDirectory(context, to, signal, settle !== 'later' || !context.settlesAtOnce)
+  return { entry: attributes === undefined ? entry : await changeEntry(context, to, { attributes }), created: true }
 }
 
 function copySmall(fd: number, size: number, staging: Staging, path: StorePath): void {
@@ -197,7 +218,7 @@ function refuseOntoItself(from: StorePath, to: StorePath): void {
 }
 
 /** Throws `exists`, `is-directory`, `not-directory`, `denied` for what cannot be there. */
-export function requireFree(to: StorePath, source: Known, there: Known | undefined, overwrite: boolean): void {
+function requireFree(to: StorePath, source: Known, there: Known | undefined, overwrite: boolean): void {
   if (there === undefined) return
   const fromDirectory = source.kind === directoryKind
   const ontoDirectory = there.kind === directoryKind

@@ -1,25 +1,26 @@
 import { closeSync } from 'node:fs'
 import { isAbsolute, normalize } from 'node:path'
-import { Failure } from '../core/failure.js'
+import { Failure, isFailure } from '../core/failure.js'
 import type { FileRange } from '../core/http.js'
 import { rootPath, type StorePath } from '../core/path.js'
 import { throwIfAborted } from './aborted.js'
 import { Beneath } from './beneath.js'
 import { requireConditions } from './conditions.js'
-import { absentOr, isAbsent, isReserved, type LocalContext, openFile } from './local-context.js'
+import { isAbsent, isReserved, type LocalContext, openFile } from './local-context.js'
 import { changeEntry, makeDirectory } from './local-directory.js'
 import { failureOf } from './local-errors.js'
 import { entryOfKnown, isForeign, knownOf } from './local-facts.js'
 import { list } from './local-list.js'
 import { memoryNotes, NoteBook, type Notes } from './local-notes.js'
+import { Pace } from './local-pace.js'
 import { removeOne, removeTree } from './local-remove.js'
 import { roomAt } from './local-space.js'
 import { sweep } from './local-sweep.js'
-import { copyFile, moveFile, moveTree, requireFree } from './local-transfer.js'
+import { copyDirectory, copyFile, moveFile, moveTree } from './local-transfer.js'
 import { assembleFile, shown, writeFile } from './local-write.js'
-import { directoryKind, fact, factsLength } from './native.js'
+import { fact, factsLength } from './native.js'
 import { canSyncFileSystem } from './proc-calls.js'
-import { notFound, sameTarget } from './refusals.js'
+import { notFound } from './refusals.js'
 import type {
   Body,
   ByteRange,
@@ -87,6 +88,8 @@ class LocalDirectoryStore implements LocalStore {
       beneath,
       full: durability === 'full',
       settlesAtOnce: beneath.isNative || canSyncFileSystem(),
+      syncs: new Map(),
+      pace: new Pace(),
       notes: new NoteBook(notes, knownOf(this.#facts).device),
       later: (work) => this.#later(work),
       closing: this.#closing.signal,
@@ -113,6 +116,15 @@ class LocalDirectoryStore implements LocalStore {
     return { ...entryOfKnown(path, known), ...shown(await this.#context.notes.read(known)) }
   }
 
+  /**
+   * Local files are changed without waiting for anything, so that thousands of changes in a row would keep everybody else
+   * waiting: now and then one of them lets the others in first.
+   */
+  async #turn(): Promise<void> {
+    const { pace } = this.#context
+    if (pace.isDueNow()) await pace.pause()
+  }
+
   list(directory: StorePath, options?: ListOptions): AsyncIterable<readonly Entry[]> {
     return list(this.#context, directory, options)
   }
@@ -134,6 +146,7 @@ class LocalDirectoryStore implements LocalStore {
   }
 
   async write(path: StorePath, body: Body, options?: WriteOptions): Promise<Written> {
+    await this.#turn()
     return await writeFile(this.#context, path, body, options)
   }
 
@@ -142,35 +155,27 @@ class LocalDirectoryStore implements LocalStore {
   }
 
   async makeDirectory(path: StorePath, signal?: AbortSignal): Promise<Entry> {
+    await this.#turn()
     return await makeDirectory(this.#context, path, signal)
   }
 
   async remove(path: StorePath, options?: RemoveOptions): Promise<void> {
+    await this.#turn()
     await removeOne(this.#context, path, options)
   }
 
   async copy(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
-    throwIfAborted(options.signal)
-    if (isReserved(from)) throw notFound(from)
-    const looked = this.#context.beneath.stat(from, this.#facts)
-    if (looked < 0) throw absentOr(looked, from)
-    if (this.#facts[fact.kind] !== directoryKind) return await copyFile(this.#context, from, to, options)
-    return await this.#copyDirectory(from, to, options)
-  }
-
-  async #copyDirectory(from: StorePath, to: StorePath, { overwrite, settle, signal }: Transfer): Promise<Written> {
-    if (from === to) throw sameTarget(to)
-    const source = knownOf(this.#facts)
-    if (this.#context.beneath.stat(to, this.#facts) >= 0 && !isForeign(this.#facts[fact.kind]))
-      requireFree(to, source, knownOf(this.#facts), overwrite)
-    const noted = await this.#context.notes.read(source)
-    const now = settle !== 'later' || !this.#context.settlesAtOnce
-    const entry = await makeDirectory(this.#context, to, signal, now)
-    if (noted.attributes === undefined) return { entry, created: true }
-    return { entry: await changeEntry(this.#context, to, { attributes: noted.attributes }), created: true }
+    await this.#turn()
+    try {
+      return await copyFile(this.#context, from, to, options)
+    } catch (error) {
+      if (!isFailure(error, 'is-directory') || error.path !== from) throw error
+      return await copyDirectory(this.#context, from, to, options)
+    }
   }
 
   async move(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
+    await this.#turn()
     return await moveFile(this.#context, from, to, options)
   }
 
