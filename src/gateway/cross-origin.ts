@@ -33,7 +33,7 @@ export function isForged(request: HttpRequest, rules: CrossOriginRules): boolean
   return !rules.own.includes(origin) && hostOf(origin) !== withoutDefaultPort(request)
 }
 
-/** The answer to a preflight of an allowed origin, which comes without credentials; undefined for every other request. */
+/** The answer to a preflight of an allowed origin, which comes without credentials, beside `corsHeaders`; undefined for every other request. */
 export function preflight(request: HttpRequest, rules: CrossOriginRules): HttpResponse | undefined {
   if (request.method !== 'OPTIONS' || rules.allowed.size === 0) return undefined
   const origin = header(request, 'origin')
@@ -43,12 +43,10 @@ export function preflight(request: HttpRequest, rules: CrossOriginRules): HttpRe
   return {
     status: 204,
     headers: [
-      ['Access-Control-Allow-Origin', origin],
-      ['Access-Control-Allow-Credentials', 'true'],
       ['Access-Control-Allow-Methods', methods],
       ...(/^[A-Za-z0-9!#$%&'*+.^_`|~, -]+$/.test(fields) ? [['Access-Control-Allow-Headers', fields] as const] : []),
       ['Access-Control-Max-Age', String(rules.maxAgeSeconds)],
-      ['Vary', 'Origin, Access-Control-Request-Headers'],
+      ['Vary', 'Access-Control-Request-Headers'],
     ],
   }
 }
