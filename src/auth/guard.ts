@@ -1,9 +1,9 @@
 import type { Permit } from './permit.js'
-import type { LockHolder, Locks, LockedWrite } from '../catalog/locks.js'
+import type { Lock, LockHolder, Locks, LockedWrite } from '../catalog/locks.js'
 import type { Properties } from '../catalog/properties.js'
 import { bound } from '../catalog/tended.js'
 import { Failure, isFailure } from '../core/failure.js'
-import { ownSegment, type StorePath } from '../core/path.js'
+import { ownSegment, parentOf, type StorePath } from '../core/path.js'
 import type { Action, Conditions, Staged, Store, Transfer, WriteOptions } from '../store/store.js'
 
 /** What a protocol holds: every call through it is allowed by grants and locks, or throws `denied` or `locked`. */
@@ -40,6 +40,21 @@ export function guard(
     if (!visible(path, true)) throw denied('list', path)
   }
 
+  /** What is known of a resource beside its bytes is as visible as itself: a mere way to a grant shows directories only. */
+  async function isKnowable(path: StorePath): Promise<boolean> {
+    return visible(path, false) || (visible(path, true) && (await store.stat(path))?.kind !== 'file')
+  }
+
+  async function demandKnowable(path: StorePath): Promise<void> {
+    if (!(await isKnowable(path))) throw denied('list', path)
+  }
+
+  async function onlyKnowable<Value>(members: ReadonlyMap<StorePath, Value>): Promise<ReadonlyMap<StorePath, Value>> {
+    const shown = new Map<StorePath, Value>()
+    for (const [path, value] of members) if (await isKnowable(path)) shown.set(path, value)
+    return shown
+  }
+
   /** Locks stand in the way of the write: throws `locked`. A name that is there already does not change its parent. */
   async function checkLocks(write: LockedWrite): Promise<void> {
     await locks.check(write, holder)
@@ -72,11 +87,22 @@ export function guard(
   }
 
   /** The failed condition was ours, not the caller's: what it lacks is the right. */
-  function explained(error: unknown, path: StorePath, asked: Conditions, put: Conditions): unknown {
+  async function explained(error: unknown, path: StorePath, asked: Conditions, put: Conditions): Promise<unknown> {
     if (!isFailure(error, 'precondition')) return error
     if (put.ifNoneMatch === '*' && asked.ifNoneMatch !== '*') return denied('replace', path)
-    if (put.ifMatch === '*' && asked.ifMatch === undefined) return denied('create', path)
+    if (put.ifMatch === '*' && asked.ifMatch === undefined && (await store.stat(path)) === undefined)
+      return denied('create', path)
     return error
+  }
+
+  /** Missing parents become members of what is there: a lock on that keeps them out. Resolves to whether any is missing. */
+  async function checkParents(path: StorePath): Promise<boolean> {
+    let missing = false
+    for (let at = parentOf(path); at !== '/' && (await store.stat(at)) === undefined; at = parentOf(at)) {
+      await checkLocks({ path: at, extent: 'self', membership: true })
+      missing = true
+    }
+    return missing
   }
 
   async function put<Result>(
@@ -86,14 +112,16 @@ export function guard(
   ): Promise<Result> {
     const put = narrowed(path, options)
     await checkPut(path)
+    const makesParents = options.parents === true && (await checkParents(path))
     const beforeCommit = async (staged: Staged): Promise<void> => {
       await options.beforeCommit?.(staged)
       await checkPut(path)
+      if (makesParents) await checkParents(path)
     }
     try {
       return await commit({ ...put, beforeCommit })
     } catch (error) {
-      throw explained(error, path, options, put)
+      throw await explained(error, path, options, put)
     }
   }
 
@@ -197,7 +225,7 @@ export function guard(
       return moveTree(from, to)
     }
   if (assemble !== undefined)
-    guarded.assemble = (to, pieces, options = {}) => {
+    guarded.assemble = async (to, pieces, options = {}) => {
       for (const piece of pieces) if ('from' in piece && piece.from !== to) demand('read', piece.from)
       return put(to, options, (narrow) => assemble(to, pieces, narrow))
     }
@@ -221,6 +249,7 @@ export function guard(
     store: guarded,
     locks: {
       async take(request) {
+        if (!allows('create', request.path)) demand('replace', request.path)
         const entry = await store.stat(request.path)
         demand(entry === undefined ? 'create' : 'replace', request.path)
         // A deep lock keeps others out of everything below, so it needs the right to write there.
@@ -241,26 +270,30 @@ export function guard(
         await locks.release(path, token, principal)
       },
       async covering(path) {
-        demandVisible(path)
+        await demandKnowable(path)
         return locks.covering(path)
       },
       async *below(path) {
         demandVisible(path)
-        yield* locks.below(path)
+        for await (const found of locks.below(path)) {
+          const shown: Lock[] = []
+          for (const lock of found) if (await isKnowable(lock.path)) shown.push(lock)
+          if (shown.length > 0) yield shown
+        }
       },
       async members(directory) {
         demandVisible(directory)
-        return locks.members(directory)
+        return onlyKnowable(await locks.members(directory))
       },
     },
     properties: {
       async of(path) {
-        demandVisible(path)
+        await demandKnowable(path)
         return properties.of(path)
       },
       async members(directory) {
         demandVisible(directory)
-        return properties.members(directory)
+        return onlyKnowable(await properties.members(directory))
       },
       async change(path, changes) {
         demand('replace', path)

@@ -1,10 +1,11 @@
 import { depthOf, type Depth } from './depth.js'
-import { failedMember, hrefElement, multistatusEnd, multistatusStart, xmlType } from './multistatus.js'
+import { failedMember, multistatusEnd, multistatusStart, xmlType } from './multistatus.js'
 import { allProperties, readPropfind, type PropfindRequest } from './propfind-request.js'
 import type { Resource } from './live-properties.js'
 import type { DavContext, DavServices } from './context.js'
 import { syncTokenOf } from './sync.js'
 import { readDavXml, readSmallBody } from './request-xml.js'
+import { isBrief, responseElement } from './response-element.js'
 import { compressed, pieceBytes } from '../http/compress.js'
 import type { Lock } from '../../catalog/locks.js'
 import type { Property } from '../../catalog/properties.js'
@@ -125,20 +126,6 @@ const none: readonly Property[] = []
 function hidesQuota(services: DavServices, request: HttpRequest): boolean {
   const agent = header(request, 'user-agent') ?? ''
   return services.hideQuotaFrom.some((beginning) => agent.startsWith(beginning))
-}
-
-/** One `response` element. */
-export function responseElement(resource: Resource, asked: PropfindRequest, brief: boolean): string {
-  const { entry, session } = resource
-  return `<D:response>${hrefElement(entry.path, entry.kind === 'directory', session.basePath)}${asked.propstats(resource, brief)}</D:response>\n`
-}
-
-/** `Brief: t` (Explorer) and `Prefer: return=minimal` (RFC 8144) leave out what a resource does not have. */
-export function isBrief(request: HttpRequest): boolean {
-  return (
-    (request.headers.has('brief') && header(request, 'brief')?.toLowerCase() === 't') ||
-    (request.headers.has('prefer') && /\breturn=minimal\b/i.test(header(request, 'prefer') ?? ''))
-  )
 }
 
 const remembered = new Map<string, PropfindRequest>()
