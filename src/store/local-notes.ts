@@ -79,8 +79,11 @@ export class NoteBook {
     await this.#notes.put(this.#key(known), Buffer.from(JSON.stringify(written)))
   }
 
+  /** When the last name of a file goes. To look first spares most files, of which nothing was ever noted, a write. */
   async forget(known: Known): Promise<void> {
-    await this.#notes.forget(this.#key(known))
+    if (known.kind !== directoryKind && known.links > 1) return
+    const key = this.#key(known)
+    if ((await this.#notes.get(key)) !== undefined) await this.#notes.forget(key)
   }
 
   /** Device numbers change from start to start, so that of the root is left out. */

@@ -5,16 +5,19 @@ import { throwIfAborted } from './aborted.js'
 import type { Place } from './beneath.js'
 import { requireConditions } from './conditions.js'
 import { type LocalContext, lookAt, placeOfPresent, required } from './local-context.js'
-import { etagOf, isForeign, type Known } from './local-facts.js'
+import { etagOf, isForeign, type Known, knownOf } from './local-facts.js'
 import { isReservedName, namesIn } from './local-names.js'
 import { reservedName } from './local-staging.js'
 import { syncPlace } from './local-sync.js'
 import { lockDirectory } from './local-target.js'
-import { directoryKind, fact, factsLength, linkKind } from './native.js'
+import { directoryKind, fact, factsLength, fileKind, linkKind } from './native.js'
 import { notFound, refuseRoot } from './refusals.js'
 import type { RemoveOptions } from './store.js'
 
 const { errno } = system
+
+/** Notes of removed files that are forgotten together. */
+const forgottenAtOnce = 100
 
 /** `Store.remove` */
 export async function removeOne(context: LocalContext, path: StorePath, options: RemoveOptions = {}): Promise<void> {
@@ -120,7 +123,15 @@ async function discardTree(context: LocalContext, place: Place, path: StorePath)
 export async function emptyAndRemove(context: LocalContext, directory: number, name: string): Promise<boolean> {
   const { calls } = context.beneath
   const { pace } = context
-  return await empty(directory, name)
+  const facts = new Float64Array(factsLength)
+  const gone: Known[] = []
+  const everything = await empty(directory, name)
+  await forgetAll()
+  return everything
+
+  async function forgetAll(): Promise<void> {
+    await Promise.all(gone.splice(0).map((known) => context.notes.forget(known).catch(() => undefined)))
+  }
 
   async function empty(above: number, own: string): Promise<boolean> {
     const fd = calls.openAt(above, own, constants.O_RDONLY | constants.O_DIRECTORY, 0)
@@ -129,7 +140,12 @@ export async function emptyAndRemove(context: LocalContext, directory: number, n
       // Names are collected first: what a directory gives while it is being emptied differs from disk to disk.
       for (const { name: member, kind } of [...namesIn(calls, fd)]) {
         if (pace.isDue()) await pace.pause()
-        if (kind !== directoryKind && calls.unlinkAt(fd, member, false) >= 0) continue
+        const known = kind === fileKind && calls.statAt(fd, member, facts) >= 0 ? knownOf(facts) : undefined
+        if (kind !== directoryKind && calls.unlinkAt(fd, member, false) >= 0) {
+          if (known !== undefined) gone.push(known)
+          if (gone.length >= forgottenAtOnce) await forgetAll()
+          continue
+        }
         await empty(fd, member)
       }
     } catch {

@@ -2,6 +2,7 @@ import { closeSync, constants } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import { rootPath, type StorePath } from '../core/path.js'
 import type { LocalContext } from './local-context.js'
+import { knownOf } from './local-facts.js'
 import { namesIn } from './local-names.js'
 import { emptyAndRemove } from './local-remove.js'
 import { leftoverName } from './local-staging.js'
@@ -72,7 +73,9 @@ async function removeLeftover(
   const fd = calls.openAt(directory, name, O_RDONLY | O_NONBLOCK, 0)
   if (fd < 0) return false
   try {
-    return calls.flock(fd, true) >= 0 && calls.unlinkAt(directory, name, false) >= 0
+    if (calls.flock(fd, true) < 0 || calls.unlinkAt(directory, name, false) < 0) return false
+    context.later(context.notes.forget(knownOf(facts)))
+    return true
   } finally {
     closeSync(fd)
   }

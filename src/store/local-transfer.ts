@@ -34,6 +34,7 @@ export async function copyFile(
   throwIfAborted(signal)
   const { fd, known: source } = openFile(context, from)
   let staging: Staging | undefined
+  let noting: Known | undefined
   let target: Target | undefined
   try {
     target = openTarget(context, from, to)
@@ -48,7 +49,7 @@ export async function copyFile(
     if (now) await staging.sync()
     throwIfAborted(signal)
     const noted = await context.notes.read(source)
-    if (isWorthNoting(noted)) await context.notes.write(staging.known(), noted, false)
+    if (isWorthNoting(noted)) await context.notes.write((noting = staging.known()), noted, false)
     const replaced = await target.commit(staging, (there) => {
       judge(there)
       return executableMode(there === undefined ? source.mode : there.mode, (source.mode & 0o111) !== 0)
@@ -63,6 +64,7 @@ export async function copyFile(
   } catch (error) {
     staging?.discard()
     target?.abandon()
+    if (noting !== undefined) context.later(context.notes.forget(noting))
     throw error
   } finally {
     closeSync(fd)

@@ -92,6 +92,7 @@ async function stage(
   const digester =
     options.digests === undefined || options.digests.length === 0 ? undefined : new Digester(options.digests)
   let staging: Staging | undefined
+  let noting: Known | undefined
   try {
     judge(path, target.look(), options)
     if (length !== undefined && length > firstBytes) await requireRoom(context, path, length)
@@ -107,7 +108,7 @@ async function stage(
       throwIfAborted(signal)
     }
     const noted: Noted = attributes === undefined ? { digests } : { digests, attributes }
-    if (isWorthNoting(noted)) await context.notes.write(file.known(), noted, false)
+    if (isWorthNoting(noted)) await context.notes.write((noting = file.known()), noted, false)
     const replaced = await target.commit(file, (present) => {
       judge(path, present, options)
       return modeOf(present?.mode, executable, file)
@@ -122,6 +123,7 @@ async function stage(
   } catch (error) {
     staging?.discard()
     target.abandon()
+    if (noting !== undefined) context.later(context.notes.forget(noting))
     throw error
   }
 }

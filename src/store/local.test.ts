@@ -220,6 +220,28 @@ for (const native of loadNative() === undefined ? [false] : [true, false])
       expect((await store.stat(p('/g')))?.digests).toBeUndefined()
     })
 
+    it('forgets what it has noted of files that are gone or never came', async () => {
+      const kept = new Map<string, Uint8Array>()
+      const notes = {
+        get: async (key: string) => kept.get(key),
+        put: async (key: string, value: Uint8Array) => void kept.set(key, value),
+        forget: async (key: string) => void kept.delete(key),
+      }
+      const store = await open({ native, notes })
+      const write = (path: string): Promise<unknown> =>
+        store.write(p(path), body('x'), { digests: ['sha256'], parents: true })
+      for (const path of ['/f', '/f', '/g', '/d/a', '/d/e/b', '/d/e/c']) await write(path)
+      await store.copy(p('/d/a'), p('/d/copy'), { overwrite: false })
+      await store.remove(p('/g'))
+      await store.removeTree(p('/d'))
+      const beforeCommit = async (): Promise<void> => {
+        mkdirSync(join(root, 'late'))
+      }
+      expect(await kindOf(store.write(p('/late'), body('x'), { digests: ['md5'], beforeCommit }))).toBe('is-directory')
+      await store.close()
+      expect(kept.size).toBe(1)
+    })
+
     it('opens no fifo, and gives no bytes of a device', async () => {
       const store = await open({ native })
       execFileSync('mkfifo', [join(root, 'fifo')])
