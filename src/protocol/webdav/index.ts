@@ -8,12 +8,13 @@ import { propfind } from './propfind.js'
 import { proppatch } from './proppatch.js'
 import { report } from './sync.js'
 import { copy, move } from './transfer.js'
+import { refuseHttp } from '../http/failures.js'
 import { getFile } from '../http/get.js'
 import { patchFile, patchType } from '../http/patch.js'
 import { putFile } from '../http/put.js'
 import type { Protocol } from '../protocol.js'
 import { Failure } from '../../core/failure.js'
-import type { HttpResponse } from '../../core/http.js'
+import { header, type HttpRequest, type HttpResponse } from '../../core/http.js'
 import { isWithin, toPath } from '../../core/path.js'
 
 /** Methods that mean WebDAV wherever they come. */
@@ -42,8 +43,17 @@ export function createWebdav(services: DavServices, basePath = ''): Protocol {
       await applyIf(context)
       return method(context)
     },
-    refuse: (failure, request) => refuseWebdav(failure, request, allow, basePath),
+    refuse: (failure, request) =>
+      isBrowser(request) ? refuseHttp(failure, request) : refuseWebdav(failure, request, allow, basePath),
   }
+}
+
+/** A person follows a link, or a script asks for JSON: neither wants to read XML. */
+function isBrowser(request: HttpRequest): boolean {
+  return (
+    (request.method === 'GET' || request.method === 'HEAD') &&
+    /\btext\/html\b|\bjson\b/i.test(header(request, 'accept') ?? '')
+  )
 }
 
 const methods: ReadonlyMap<string, (context: DavContext) => Promise<HttpResponse>> = new Map([
