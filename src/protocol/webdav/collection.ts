@@ -1,7 +1,7 @@
 import type { DavContext } from './context.js'
 import { failedMembers, hrefOf, propstat, statusElement, xmlType } from './multistatus.js'
 import { emptyElement } from './propfind-request.js'
-import { readUpdate } from './proppatch.js'
+import { applyUpdate, readUpdate } from './proppatch.js'
 import { readDavXml } from './request-xml.js'
 import { removeTarget } from '../http/delete.js'
 import { Failure } from '../../core/failure.js'
@@ -24,15 +24,18 @@ export async function mkcol({ request, target, session }: DavContext): Promise<H
     const body =
       propstat(refused.map(({ name }) => emptyElement(name)).join(''), 403) +
       propstat(others.map(({ name }) => emptyElement(name)).join(''), 424)
-    return mkcolResponse(424, body)
+    return mkcolResponse(403, body)
   }
+  const changes = asked !== undefined && asked.instructions.length > 0
+  if (changes && session.permit.allows('create', target.path) && !session.permit.allows('replace', target.path))
+    throw new Failure('denied', 'You may make this collection, but not give it properties.', { path: target.path })
   await session.store.makeDirectory(target.path, request.signal)
-  if (asked !== undefined) {
+  if (changes) {
     try {
-      if (Object.keys(asked.entry).length > 0) await session.store.change(target.path, asked.entry)
-      await session.properties.change(target.path, asked.changes)
+      await applyUpdate(session, target.path, asked)
     } catch (error) {
-      await session.store.remove(target.path)
+      // Who may not remove it has made a collection without properties; what went wrong is said in any case.
+      await session.store.remove(target.path).catch(() => undefined)
       throw error
     }
   }

@@ -27,7 +27,7 @@ export function overwriteOf(request: HttpRequest): boolean {
 /** The lock time-out asked for in seconds (RFC 4918 §10.7), within bounds: some clients lose files under three minutes. */
 export function timeoutOf(request: HttpRequest): number {
   const first = header(request, 'timeout')?.split(',')[0]?.trim() ?? ''
-  const asked = /^second-(\d{1,10})$/i.exec(first)?.[1]
+  const asked = /^second-(\d+)$/i.exec(first)?.[1]
   if (asked !== undefined) return Math.min(Math.max(Number(asked), minTimeoutSeconds), maxTimeoutSeconds)
   return /^infinite$/i.test(first) ? maxTimeoutSeconds : defaultTimeoutSeconds
 }

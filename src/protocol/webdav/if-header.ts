@@ -24,8 +24,8 @@ export function parseIf(text: string): readonly IfList[] {
     // Repeated headers arrive joined by commas (the macOS client sends several).
     while (at < text.length && /[\s,]/.test(text.charAt(at))) at++
   }
-  const upTo = (close: string): string => {
-    const end = text.indexOf(close, at)
+  const upTo = (close: string, from = at): string => {
+    const end = text.indexOf(close, from)
     if (end === -1) throw malformed()
     const found = text.slice(at, end)
     at = end + 1
@@ -68,7 +68,10 @@ export function parseIf(text: string): readonly IfList[] {
         found.push({ kind: 'token', token: upTo('>').trim(), negated })
       } else if (text[at] === '[') {
         at++
-        found.push({ kind: 'etag', etag: upTo(']').trim(), negated })
+        // A bracket within the quotes belongs to the tag.
+        const quoted = /\s*(?:W\/)?"[^"]*"/y
+        quoted.lastIndex = at
+        found.push({ kind: 'etag', etag: upTo(']', quoted.test(text) ? quoted.lastIndex : at).trim(), negated })
       } else throw malformed()
       if (found.length > maxLists) throw malformed()
     }

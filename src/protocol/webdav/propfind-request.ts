@@ -22,7 +22,7 @@ export interface PropfindRequest {
 /** Everything RFC 4918 §9.1 calls `allprop`. */
 export const allProperties: PropfindRequest = allprop([])
 
-/** Reads a PROPFIND body (RFC 4918 §14.20); an empty one is `allprop`. Throws `invalid`. */
+/** Reads a PROPFIND body (RFC 4918 §14.20); an empty one is `allprop`. Throws `invalid`, `too-large` for more than 1000 names. */
 export function readPropfind(root: XmlElement | undefined): PropfindRequest {
   if (root === undefined) return allProperties
   if (!is(root, davNamespace, 'propfind')) throw new Failure('invalid', 'The body must be a DAV: propfind element.')
@@ -35,11 +35,21 @@ export function readPropfind(root: XmlElement | undefined): PropfindRequest {
   if (kind.name === 'propname') return propname
   if (kind.name === 'allprop') {
     const include = childNamed(root, davNamespace, 'include')
-    return allprop(include === undefined ? [] : namesIn(include))
+    return allprop(include === undefined ? [] : checkedNames(include))
   }
-  const names = namesIn(kind)
+  const names = checkedNames(kind)
   // Some clients ask for no property at all and mean all of them.
   return names.length === 0 ? allProperties : named(names)
+}
+
+/** Every member answers for each name, so there is a bound. */
+const maxNames = 1000
+
+function checkedNames(element: XmlElement): readonly PropertyName[] {
+  const names = namesIn(element)
+  if (names.length > maxNames)
+    throw new Failure('too-large', `At most ${maxNames} properties can be asked for at once.`, { size: maxNames })
+  return names
 }
 
 /** The names of the elements within one. */
@@ -95,7 +105,6 @@ function allprop(include: readonly PropertyName[]): PropfindRequest {
     return live === undefined || live.all ? [] : [live]
   })
   const live: readonly LiveProperty[] = [...always, ...more]
-  const missing = include.filter((name) => liveProperty(name) === undefined)
   return {
     wants: (name) => more.some((property) => property.namespace === davNamespace && property.name === name),
     propstats(resource, brief) {
@@ -107,7 +116,10 @@ function allprop(include: readonly PropertyName[]): PropfindRequest {
       }
       for (const property of dead) found += property.xml
       let absent = ''
-      if (!brief) for (const name of missing) if (deadValue(dead, name) === undefined) absent += emptyElement(name)
+      if (!brief)
+        for (const name of include)
+          if (liveProperty(name)?.value(resource) === undefined && deadValue(dead, name) === undefined)
+            absent += emptyElement(name)
       return propstat(found, 200) + propstat(absent, 404)
     },
   }

@@ -3,9 +3,11 @@ import { apacheNamespace, isOverridable, liveProperty } from './live-properties.
 import { hrefElement, multistatus, propstat, statusElement } from './multistatus.js'
 import { emptyElement, isWin32Property } from './propfind-request.js'
 import { readDavXml } from './request-xml.js'
-import type { PropertyChange, PropertyName } from '../../catalog/properties.js'
+import type { Property, PropertyChange, PropertyName } from '../../catalog/properties.js'
+import type { Session } from '../protocol.js'
 import { Failure } from '../../core/failure.js'
 import { parseHttpDate, type HttpResponse } from '../../core/http.js'
+import type { StorePath } from '../../core/path.js'
 import { childElements, davNamespace, is, serializeXml, textOf, type XmlElement } from '../../core/xml.js'
 import type { EntryChange } from '../../store/store.js'
 
@@ -42,10 +44,33 @@ export async function proppatch({ request, target, session }: DavContext): Promi
     for (const lock of await session.locks.covering(target.path))
       if (lock.principal === session.holder.principal) session.holder.tokens.add(lock.token)
   }
-  if (Object.keys(update.entry).length > 0) await session.store.change(target.path, update.entry)
-  await session.properties.change(target.path, update.changes)
+  await applyUpdate(session, target.path, update)
   const done = update.instructions.map(({ name }) => emptyElement(name)).join('')
   return multistatus(`<D:response>${href}${propstat(done, 200)}</D:response>`)
+}
+
+/** Carries out an update of which nothing is refused: all of it, or none where either part of it fails. */
+export async function applyUpdate(
+  { store, properties }: Pick<Session, 'store' | 'properties'>,
+  path: StorePath,
+  { changes, entry }: Pick<PropertyUpdate, 'changes' | 'entry'>,
+): Promise<void> {
+  const before = Object.keys(entry).length === 0 ? undefined : await properties.of(path)
+  await properties.change(path, changes)
+  if (before === undefined) return
+  try {
+    await store.change(path, entry)
+  } catch (error) {
+    await properties.change(path, undoing(changes, before))
+    throw error
+  }
+}
+
+function undoing(changes: readonly PropertyChange[], before: readonly Property[]): readonly PropertyChange[] {
+  return changes.map(({ property: { namespace, name } }): PropertyChange => {
+    const old = before.find((each) => each.namespace === namespace && each.name === name)
+    return old === undefined ? { kind: 'remove', property: { namespace, name } } : { kind: 'set', property: old }
+  })
 }
 
 /** What a `propertyupdate` element asks for. */
@@ -86,7 +111,9 @@ export function readUpdate(root: XmlElement | undefined, rootName = 'propertyupd
       }
     }
   }
-  if (instructions.length === 0) throw new Failure('invalid', `The ${rootName} element names no property.`)
+  // A collection may well be made with nothing but its type.
+  if (instructions.length === 0 && rootName === 'propertyupdate')
+    throw new Failure('invalid', 'The propertyupdate element names no property.')
   return { instructions, changes, entry }
 }
 
@@ -109,9 +136,12 @@ function entryChange(element: XmlElement): EntryChange | 'malformed' | undefined
   return modified === undefined ? 'malformed' : { modified }
 }
 
-/** Milliseconds of an HTTP date, an RFC 3339 time or Unix seconds. */
+/** Milliseconds of an HTTP date, an RFC 3339 time or Unix seconds, up to the year 9999: no date has room for more. */
 function timeOf(text: string): number | undefined {
-  if (/^\d{1,12}(?:\.\d+)?$/.test(text)) return Math.round(Number(text) * 1000)
+  if (/^\d{1,12}(?:\.\d{1,9})?$/.test(text)) {
+    const time = Math.round(Number(text) * 1000)
+    return time < Date.UTC(10_000, 0) ? time : undefined
+  }
   if (/^\d{4}-\d\d-\d\dT/.test(text)) {
     const time = Date.parse(text)
     return Number.isNaN(time) ? undefined : time
