@@ -1,7 +1,6 @@
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { addressesOf } from '../transport/endpoint.js'
-import { createSecureContext } from 'node:tls'
 import type { Logger } from 'pino'
 import { createAuthenticator } from '../auth/authenticator.js'
 import type { Authenticator } from '../auth/authenticator.js'
@@ -26,6 +25,7 @@ import { createWebdav } from '../protocol/webdav/index.js'
 import { openLocalStore } from '../store/local.js'
 import type { Notes } from '../store/local-notes.js'
 import { proxyTrust } from '../transport/forwarded.js'
+import { readPair } from '../transport/key-pair.js'
 import { createNodeTransport } from '../transport/node-http.js'
 import type { Listener, Listening } from '../transport/node-http.js'
 import { openCertificate } from '../transport/self-signed.js'
@@ -33,7 +33,7 @@ import type { Certificate } from '../transport/self-signed.js'
 import { ensureAdmin } from './first-start.js'
 import type { FirstAdmin } from './first-start.js'
 import type { Config } from './load.js'
-import { makeDirectory, openState, reasonOf } from './state.js'
+import { makeDirectory, openState } from './state.js'
 import type { State } from './state.js'
 
 /** A server that is ready to listen. */
@@ -167,7 +167,7 @@ function catalogNotes(catalog: Catalog): Notes {
 /** What can be found wrong with a configuration without starting: throws what `openServer` would throw. */
 export function examine(config: Config): void {
   checkRoot(config.root)
-  if (typeof config.tls === 'object') readPair(config.tls)
+  if (typeof config.tls === 'object') readPair(config.tls, systemClock.now())
 }
 
 function checkRoot(root: string): void {
@@ -189,7 +189,7 @@ async function openListeners(
     tls === 'self-signed'
       ? await openCertificate({ directory: config.state, hosts: [...hosts.flatMap(addressesOf), hostname()] })
       : undefined
-  const pair = typeof tls === 'object' ? readPair(tls) : certificate
+  const pair = typeof tls === 'object' ? readPair(tls, systemClock.now()) : certificate
   return {
     certificate,
     listeners: config.listen.map(({ name, at, tls: secure }) => ({
@@ -197,28 +197,5 @@ async function openListeners(
       at,
       ...(secure && pair && { tls: { cert: pair.cert, key: pair.key } }),
     })),
-  }
-}
-
-/** Throws `invalid` where a file cannot be read, is no PEM, or the two do not belong together. */
-function readPair(files: { readonly cert: string; readonly key: string }): {
-  readonly cert: string
-  readonly key: string
-} {
-  const pair = { cert: readPem(files.cert, 'cert'), key: readPem(files.key, 'key') }
-  try {
-    createSecureContext(pair)
-  } catch (cause) {
-    const detail = cause instanceof Error ? cause.message : String(cause)
-    throw new Failure('invalid', `tls: ${files.cert} and ${files.key} are no certificate and key: ${detail}`, { cause })
-  }
-  return pair
-}
-
-function readPem(file: string, key: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (cause) {
-    throw new Failure('invalid', `tls.${key}: ${file} cannot be read: ${reasonOf(cause)}`, { cause })
   }
 }

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
+import type { Server as TlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { HttpRequest, HttpResponse } from '../core/http.js'
 import type { Endpoint } from './endpoint.js'
@@ -8,6 +9,7 @@ import { endpointUrl } from './endpoint.js'
 import { Exchanges } from './exchange.js'
 import type { Exchange, ExchangeOptions } from './exchange.js'
 import type { ProxyTrust } from './forwarded.js'
+import type { KeyPair } from './key-pair.js'
 import { freeSocketPath } from './unix-socket.js'
 
 export interface Listener {
@@ -15,7 +17,7 @@ export interface Listener {
   readonly name: string
   readonly at: Endpoint
   /** PEM texts; plain HTTP without. */
-  readonly tls?: { readonly key: string; readonly cert: string }
+  readonly tls?: KeyPair
 }
 
 export interface TransportLimits {
@@ -53,8 +55,15 @@ export interface Transport {
   start(): Promise<readonly Listening[]>
   /** Takes no more connections, lets running requests finish for so long, then breaks them off. */
   stop(graceSeconds: number): Promise<void>
+  /**
+   * Changes the certificate of a listener that speaks TLS, by its name: connections that come from now on see the new
+   * one, those that are open stay as they are. Throws what `tls.createSecureContext` throws where the pair is none, and
+   * the old one stays; `readPair` finds that out beforehand.
+   */
+  secure(listener: string, pair: KeyPair): void
 }
 
+const minVersion = 'TLSv1.2'
 /** How long `stop` still waits for handlers whose connections are gone. */
 const settleMilliseconds = 2000
 
@@ -66,6 +75,7 @@ export function createNodeTransport(options: NodeTransportOptions): Transport {
 class NodeTransport implements Transport {
   readonly #options: NodeTransportOptions
   readonly #servers: Server[] = []
+  readonly #secured = new Map<string, TlsServer>()
   /** Every accepted connection. */
   readonly #sockets = new Set<Socket>()
   /** Those that carry HTTP: the same ones, or with TLS what runs inside them once hands are shaken. */
@@ -101,6 +111,10 @@ class NodeTransport implements Transport {
     await this.#exchanges.settled(settleMilliseconds)
   }
 
+  secure(listener: string, pair: KeyPair): void {
+    this.#secured.get(listener)?.setSecureContext({ cert: pair.cert, key: pair.key, minVersion })
+  }
+
   async #open(listener: Listener): Promise<Listening> {
     const server = this.#serverFor(listener)
     const { at } = listener
@@ -133,7 +147,7 @@ class NodeTransport implements Transport {
       noDelay: true,
     }
     const server =
-      listener.tls === undefined ? createServer(settings) : createTlsServer({ ...settings, ...listener.tls })
+      listener.tls === undefined ? createServer(settings) : this.#tlsServerFor(listener.name, listener.tls, settings)
     // Node would silently drop headers over the count; their size is limited instead.
     server.maxHeadersCount = 0
     server.maxConnections = limits.connections
@@ -153,6 +167,12 @@ class NodeTransport implements Transport {
     server.on('connect', (_request, socket) => {
       socket.end('HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
     })
+    return server
+  }
+
+  #tlsServerFor(name: string, pair: KeyPair, settings: ServerOptions): TlsServer {
+    const server = createTlsServer({ ...settings, cert: pair.cert, key: pair.key, minVersion })
+    this.#secured.set(name, server)
     return server
   }
 }
