@@ -1,0 +1,35 @@
+import { apache } from './apache.mjs'
+import { lighttpd } from './lighttpd.mjs'
+import { nginx } from './nginx.mjs'
+import { posternFast, posternFull, posternTwoWorkers } from './postern.mjs'
+import { rclone } from './rclone.mjs'
+
+/**
+ * @typedef {object} Start what one start of a peer is given
+ * @property {number} port to listen on at 127.0.0.1
+ * @property {string} root the directory to serve
+ * @property {string} state an empty folder of its own
+ * @property {string} log the file for complaints
+ * @property {string} passwords a file in the format of htpasswd
+ * @property {boolean} pinned whether it has one core only
+ *
+ * @typedef {object} Peer
+ * @property {string[]} packages of Debian that it comes with
+ * @property {string[]} needs programs and files without which it cannot run
+ * @property {string[] | (() => string)} version how to learn it
+ * @property {(start: Start & { configuration: string }) => string[]} command runs it in the foreground
+ * @property {(start: Start) => string} [configuration] the text of its configuration file
+ * @property {Record<string, string>} [environment]
+ * @property {string[]} [only] the workloads it takes part in; without: all
+ */
+
+/** @type {Record<string, Peer>} */
+export const peers = {
+  apache,
+  nginx,
+  lighttpd,
+  rclone,
+  postern: posternFast,
+  'postern-full': posternFull,
+  'postern-2w': posternTwoWorkers,
+}

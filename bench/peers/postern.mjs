@@ -1,0 +1,32 @@
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { user } from '../lib/http.mjs'
+
+const program = fileURLToPath(new URL('../../bin/postern.js', import.meta.url))
+const description = new URL('../../package.json', import.meta.url)
+
+/**
+ * This checkout, as built: access rules, locks, properties, log lines and all.
+ * @param {'fast' | 'full'} durability @param {Partial<import('./index.mjs').Peer> & { options?: string[] }} [more]
+ * @returns {import('./index.mjs').Peer}
+ */
+function postern(durability, { options = [], ...more } = {}) {
+  return {
+    packages: [],
+    needs: [program, fileURLToPath(new URL('../../dist/index.js', import.meta.url))],
+    version: () => JSON.parse(readFileSync(description, 'utf8')).version,
+    environment: { POSTERN_ADMIN_PASSWORD: user.password },
+    command: ({ port, root, state }) => [
+      process.execPath,
+      ...[program, 'serve', root, '--listen', `127.0.0.1:${port}`, '--state', state, '--durability', durability],
+      ...options,
+    ],
+    ...more,
+  }
+}
+
+export const posternFast = postern('fast')
+/** Durability matters where files are written, so nothing else is measured again. */
+export const posternFull = postern('full', { only: ['put1k', 'put1g'] })
+/** Two workers need both cores: for runs with --unpinned. */
+export const posternTwoWorkers = postern('fast', { options: ['--workers', '2'] })
