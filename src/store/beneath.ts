@@ -47,6 +47,7 @@ export class Beneath {
   readonly #inOneCall: boolean
   readonly #facts = new Float64Array(factsLength)
   #root: number
+  #looked = performance.now()
 
   /** Throws `unavailable` where the root cannot be opened, `unsupported` on a system that offers no safe way. */
   constructor({ root, symlinks, native }: BeneathOptions) {
@@ -86,6 +87,7 @@ export class Beneath {
   /** Facts of what a path names, or a negative errno. A link at its end is followed only where links are. */
   stat(path: StorePath, facts: Float64Array): number {
     if (this.#root === -1) return -errno.EBADF
+    this.#look()
     const result = this.#statOnce(path, facts)
     return isMiss(result) && this.#renewed() ? this.#statOnce(path, facts) : result
   }
@@ -93,6 +95,7 @@ export class Beneath {
   /** Opens a file or directory, or gives a negative errno. */
   open(path: StorePath, flags: number): number {
     if (this.#root === -1) return -errno.EBADF
+    this.#look()
     const result = this.#openOnce(path, flags)
     return isMiss(result) && this.#renewed() ? this.#openOnce(path, flags) : result
   }
@@ -272,7 +275,15 @@ export class Beneath {
     }
   }
 
-  /** After a miss: whether the root is another directory now, which is then taken. Throws `unavailable` where there is none. */
+  /** Notices within moments that the root was renamed away, for a descriptor goes on leading to it. */
+  #look(): void {
+    const now = performance.now()
+    if (now - this.#looked < lookMilliseconds) return
+    this.#renewed()
+    this.#looked = now
+  }
+
+  /** Whether the root is another directory now, which is then taken. Throws `unavailable` where there is none. */
   #renewed(): boolean {
     let found
     try {
@@ -290,6 +301,9 @@ export class Beneath {
     return true
   }
 }
+
+/** How long a look at the root's own name holds. */
+const lookMilliseconds = 100
 
 function openRoot(path: string): number {
   try {

@@ -14,7 +14,8 @@ export interface Stamp {
  */
 export function uniqueStamp(wished?: number): Stamp {
   if (wished === undefined) {
-    last = Math.max(Math.floor((performance.timeOrigin + performance.now()) * 1000), last + 1)
+    // The wall clock in whole milliseconds: performance.now() stands still while the machine sleeps.
+    last = Math.max(Date.now() * 1000, last + 1)
     return { seconds: Math.floor(last / 1e6), nanoseconds: (last % 1e6) * 1000 + (process.pid % 1000) }
   }
   wishes++

@@ -27,9 +27,20 @@ export async function sweep(context: LocalContext): Promise<number> {
   const { beneath } = context
   const facts = new Float64Array(factsLength)
   const todo: StorePath[] = [rootPath]
+  const young: StorePath[] = []
   let removed = 0
   let since = performance.now()
-  for (let path = todo.pop(); path !== undefined; path = todo.pop()) {
+  let again = false
+  for (;;) {
+    const path = todo.pop()
+    if (path === undefined) {
+      if (again || young.length === 0) break
+      // Right after a crash the files of those who died are not old enough yet to be told from those just made.
+      again = true
+      await waitUntilOld(context)
+      todo.push(...young)
+      continue
+    }
     const fd = beneath.open(path, O_RDONLY | O_DIRECTORY)
     if (fd < 0) continue
     try {
@@ -40,14 +51,16 @@ export async function sweep(context: LocalContext): Promise<number> {
         }
         if (context.closing.aborted) return removed
         if (leftoverName.test(name)) {
-          if (await removeLeftover(context, fd, name, facts)) removed++
+          const done = await removeLeftover(context, fd, name, facts)
+          if (done === true) removed++
+          else if (done === 'young' && !again && young.at(-1) !== path) young.push(path)
           continue
         }
         const isDirectory =
           kind === directoryKind ||
           (kind === 0 && beneath.calls.statAt(fd, name, facts) >= 0 && facts[fact.kind] === directoryKind)
         // The name as the disk has it, in whatever Unicode form: it leads nowhere but there.
-        if (isDirectory) todo.push((path === rootPath ? `/${name}` : `${path}/${name}`) as StorePath)
+        if (isDirectory && !again) todo.push((path === rootPath ? `/${name}` : `${path}/${name}`) as StorePath)
       }
     } catch {
       // A directory that cannot be read is looked at again by the next sweep.
@@ -63,20 +76,28 @@ async function removeLeftover(
   directory: number,
   name: string,
   facts: Float64Array,
-): Promise<boolean> {
+): Promise<boolean | 'young'> {
   const { calls, isNative } = context.beneath
   if (calls.statAt(directory, name, facts) < 0) return false
   const kind = facts[fact.kind]
   if (kind === directoryKind) return await emptyAndRemove(context, directory, name)
   const age = Date.now() / 1000 - (facts[fact.changedSeconds] ?? 0)
-  if (kind !== fileKind || age < (isNative ? unlockedAgeSeconds : withoutLocksAgeSeconds)) return false
+  if (kind !== fileKind) return false
+  if (!isNative && age < withoutLocksAgeSeconds) return false
   const fd = calls.openAt(directory, name, O_RDONLY | O_NONBLOCK, 0)
   if (fd < 0) return false
   try {
-    if (calls.flock(fd, true) < 0 || calls.unlinkAt(directory, name, false) < 0) return false
+    if (calls.flock(fd, true) < 0) return false
+    if (isNative && age < unlockedAgeSeconds) return 'young'
+    if (calls.unlinkAt(directory, name, false) < 0) return false
     context.later(context.notes.forget(knownOf(facts)))
     return true
   } finally {
     closeSync(fd)
   }
+}
+
+async function waitUntilOld(context: LocalContext): Promise<void> {
+  const signal = context.closing
+  await setTimeout(unlockedAgeSeconds * 1000, undefined, { ref: false, signal }).catch(() => undefined)
 }
