@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(
-  acl attr cadaver curl davfs2 dbus fuse3 gvfs-backends gvfs-fuse libglib2.0-bin litmus openssl rclone util-linux
+  acl attr cadaver curl davfs2 dbus fuse3 gvfs-backends gvfs-fuse libglib2.0-bin litmus openssl rclone util-linux xfsprogs
 )
 
 missing=()

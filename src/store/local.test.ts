@@ -176,15 +176,15 @@ for (const native of loadNative() === undefined ? [false] : [true, false])
       mkdirSync(join(root, '.postern-state'))
       writeFileSync(join(root, '.postern-state', 'kept'), 'x')
       writeFileSync(join(root, '.postern-write-'), 'kept')
-      writeFileSync(join(root, '.postern-write-0123456789abcdef'), 'too young')
+      writeFileSync(join(root, '.postern-write-0123456789abcdef'), 'young: without locks it may be in use')
       symlinkSync('/etc', join(root, '.postern-trash-0123456789abcdef1'))
-      expect(await store.sweep()).toBe(2)
+      expect(await store.sweep()).toBe(native ? 3 : 2)
       expect(readdirSync(root).sort()).toEqual(
         [
           '.postern-state',
           '.postern-trash-0123456789abcdef1',
           '.postern-write-',
-          '.postern-write-0123456789abcdef',
+          ...(native ? [] : ['.postern-write-0123456789abcdef']),
           'e\u0301',
         ].sort(),
       )
