@@ -20,6 +20,7 @@ const usage = `usage: npm run bench -- [options]
   --rounds N     default: ${usual.rounds}
   --seconds N    length of a steady load (default: ${usual.seconds}); less makes the counted ones shorter too
   --unpinned     all cores for all
+  --profile      Postern writes a CPU profile per start into the --out folder; bench/profile.mjs sums it up
   --record       also writes the report into bench/RESULTS.md
   --out DIR      where report.md, results.json and logs go (default: a new folder below the temporary one)
 `
@@ -37,6 +38,7 @@ function parse() {
       rounds: { ...string, default: String(usual.rounds) },
       seconds: { ...string, default: String(usual.seconds) },
       unpinned: { type: 'boolean', default: false },
+      profile: { type: 'boolean', default: false },
       record: { type: 'boolean', default: false },
       out: string,
       help: { type: 'boolean', default: false },
@@ -56,6 +58,7 @@ function parse() {
     help: values.help,
     names,
     chosen: workloads.filter(({ name }) => patterns.some((pattern) => matches(pattern, name))),
+    profile: values.profile,
     record: values.record,
     rounds,
     seconds,
@@ -113,6 +116,7 @@ async function runPeer(name, round, options, hold) {
     cores: cores ? String(cores.server) : everyCore,
     pinned: cores !== undefined,
     log: join(options.out, `${name}-${round}.log`),
+    ...(options.profile ? { profiles: options.out } : {}),
   }
   try {
     makeSite(new Set(['1k.bin', ...mine.flatMap(({ documents }) => documents)]))
@@ -143,8 +147,9 @@ async function runPeer(name, round, options, hold) {
 }
 
 function conditions(options, taking, leftOut, isNew, favoured) {
-  const { cores, rounds, seconds } = options
+  const { cores, rounds, seconds, profile } = options
   const flags = []
+  if (profile) flags.push('Postern was profiled, which slows it down')
   if (!isNew)
     flags.push('not on a new filesystem per peer and round (not root): uploads, copies and deletions do not compare')
   if (cores === undefined) flags.push('not pinned: server and generator share all cores')

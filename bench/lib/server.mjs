@@ -51,16 +51,16 @@ function freePort() {
 
 /**
  * Starts a peer with an empty state and waits for its first answer.
- * @param {string} name @param {{ cores: string, pinned: boolean, log: string }} how
+ * @param {string} name @param {{ cores: string, pinned: boolean, log: string, profiles?: string }} how
  * @returns {Promise<Server>}
  */
-export async function startServer(name, { cores, pinned, log }) {
+export async function startServer(name, { cores, pinned, log, profiles }) {
   const peer = peers[name]
   const state = newState()
   const passwords = `${state}/passwords`
   const hash = createHash('sha1').update(user.password).digest('base64')
   writeFileSync(passwords, `${user.name}:{SHA}${hash}\n`, { mode: 0o644 })
-  const start = { port: await freePort(), root, state, log, passwords, pinned }
+  const start = { port: await freePort(), root, state, log, passwords, pinned, profiles }
   const configuration = `${state}/configuration`
   if (peer.configuration !== undefined) writeFileSync(configuration, peer.configuration(start))
   const [program, ...args] = peer.command({ ...start, configuration })

@@ -12,6 +12,7 @@ import { rclone } from './rclone.mjs'
  * @property {string} log the file for complaints
  * @property {string} passwords a file in the format of htpasswd
  * @property {boolean} pinned whether it has one core only
+ * @property {string} [profiles] where to write a CPU profile, if it can
  *
  * @typedef {object} Peer
  * @property {string[]} packages of Debian that it comes with

@@ -16,8 +16,9 @@ function postern(durability, { options = [], ...more } = {}) {
     needs: [program, fileURLToPath(new URL('../../dist/index.js', import.meta.url))],
     version: () => JSON.parse(readFileSync(description, 'utf8')).version,
     environment: { POSTERN_ADMIN_PASSWORD: user.password },
-    command: ({ port, root, state }) => [
+    command: ({ port, root, state, profiles }) => [
       process.execPath,
+      ...(profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]),
       ...[program, 'serve', root, '--listen', `127.0.0.1:${port}`, '--state', state, '--durability', durability],
       ...options,
     ],
