@@ -16,7 +16,7 @@ export interface PropfindRequest {
   /** The `propstat` elements for a resource; `brief` leaves out what it does not have. */
   propstats(resource: Resource, brief: boolean): string
   /** Whether this property is asked for by name, so that what it costs must be paid. */
-  wants(name: string): boolean
+  wants(name: string, namespace?: string): boolean
 }
 
 /** Everything RFC 4918 §9.1 calls `allprop`. */
@@ -70,9 +70,9 @@ function named(names: readonly PropertyName[]): PropfindRequest {
     overridable: isOverridable(name),
     missing: emptyElement(name),
   }))
-  const asked = new Set(names.filter(({ namespace }) => namespace === davNamespace).map(({ name }) => name))
+  const asked = new Set(names.map(({ namespace, name }) => `${namespace}\n${name}`))
   return {
-    wants: (name) => asked.has(name),
+    wants: (name, namespace = davNamespace) => asked.has(`${namespace}\n${name}`),
     propstats(resource, brief) {
       let found = ''
       let missing = ''
@@ -106,7 +106,8 @@ function allprop(include: readonly PropertyName[]): PropfindRequest {
   })
   const live: readonly LiveProperty[] = [...always, ...more]
   return {
-    wants: (name) => more.some((property) => property.namespace === davNamespace && property.name === name),
+    wants: (name, namespace = davNamespace) =>
+      more.some((property) => property.namespace === namespace && property.name === name),
     propstats(resource, brief) {
       let found = ''
       const { dead } = resource

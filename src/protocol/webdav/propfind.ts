@@ -1,7 +1,7 @@
 import { depthOf, type Depth } from './depth.js'
 import { failedMember, multistatusEnd, multistatusStart, xmlType } from './multistatus.js'
 import { allProperties, readPropfind, type PropfindRequest } from './propfind-request.js'
-import type { Resource } from './live-properties.js'
+import { ownCloudNamespace, type Resource } from './live-properties.js'
 import type { DavContext, DavServices } from './context.js'
 import { syncTokenOf } from './sync.js'
 import { readDavXml, readSmallBody } from './request-xml.js'
@@ -61,6 +61,8 @@ async function* listing(
   let text = multistatusStart + responseElement(own, asked, brief)
   let members = 0
   const records = new MemberRecords(context, own)
+  // A listing knows no digests: whoever asks for them pays for a look at each file.
+  const withDigests = asked.wants('checksums', ownCloudNamespace)
   try {
     for await (const entries of session.store.list(root, { depth, signal: request.signal })) {
       for (const entry of entries) {
@@ -68,7 +70,8 @@ async function* listing(
           throw new Failure('no-space', `Only the first ${services.maxMembers} members are listed; use Depth 1.`)
         const directory = depth === 1 ? root : parentOf(entry.path)
         if (directory !== records.directory) await records.enter(directory)
-        text += responseElement(records.resource(entry), asked, brief)
+        const looked = withDigests && entry.kind === 'file' ? await session.store.stat(entry.path) : undefined
+        text += responseElement(records.resource(looked ?? entry), asked, brief)
         if (text.length >= pieceBytes) {
           yield Buffer.from(text)
           text = ''
