@@ -128,7 +128,8 @@ describe('parseTarget', () => {
     expect(kindOf(() => parseTarget(target))).toBe('invalid')
   })
 
-  it.each(read)('reads %j', (target, path, slash = false, query = '') => {
+  it.each(read.map(([target, ...rest]) => ({ target, rest })))('reads $target', ({ target, rest }) => {
+    const [path, slash = false, query = ''] = rest
     expect(parseTarget(target)).toEqual({ path, slash, query })
   })
 

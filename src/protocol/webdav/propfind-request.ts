@@ -85,9 +85,8 @@ function named(names: readonly PropertyName[]): PropfindRequest {
         if (value === undefined) missing += absent
         else found += value
       }
-      if (missing === '' || (brief && found !== '')) return propstat(found, 200)
-      // Joplin takes an answer with nothing but 404 for a missing file, so an empty 200 goes before it.
-      return (found === '' ? emptyPropstat : propstat(found, 200)) + propstat(missing, 404)
+      // Joplin takes an answer with nothing but 404 for a missing file, so an empty 200 goes before it (RFC 8144 §2.1 too).
+      return (found === '' ? emptyPropstat : propstat(found, 200)) + (brief ? '' : propstat(missing, 404))
     },
   }
 }
