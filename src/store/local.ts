@@ -49,6 +49,8 @@ export interface LocalOptions {
   readonly notes?: Notes
   /** False does without the addon: no locks between processes, and `settle` costs what it should have saved. */
   readonly native?: boolean
+  /** False where another process that serves the same files sweeps them. */
+  readonly sweeps?: boolean
   /** Told how many leftovers of crashed processes were removed after the start. */
   readonly onSweep?: (count: number) => void
 }
@@ -65,14 +67,14 @@ export interface LocalStore extends Store {
 }
 
 /**
- * Opens a directory as a store and begins to sweep it in the background. Throws `unavailable` where it cannot be opened,
+ * Opens a directory as a store and, unless told otherwise, begins to sweep it in the background. Throws `unavailable` where it cannot be opened,
  * `unsupported` on a system that offers no safe way.
  */
 export async function openLocalStore(options: LocalOptions): Promise<LocalStore> {
   if (!isAbsolute(options.root)) throw new Failure('invalid', 'The root of the files must be an absolute path.')
   const root = normalize(options.root).replace(/(?<=.)\/+$/, '')
   const store = new LocalDirectoryStore(new Beneath({ ...options, root }), options)
-  store.begin(options.onSweep)
+  if (options.sweeps !== false) store.begin(options.onSweep)
   return store
 }
 

@@ -39,6 +39,8 @@ export interface NodeTransportOptions {
   readonly handle: (request: HttpRequest) => Promise<HttpResponse>
   readonly limits: TransportLimits
   readonly trust: ProxyTrust
+  /** In a worker of `node:cluster`: its primary holds the sockets, and has made room for those with a path. */
+  readonly shared?: boolean
   /** Told of every exchange when it is over. */
   readonly onExchange?: (exchange: Exchange) => void
 }
@@ -118,7 +120,7 @@ class NodeTransport implements Transport {
   async #open(listener: Listener): Promise<Listening> {
     const server = this.#serverFor(listener)
     const { at } = listener
-    if (at.kind === 'unix') await freeSocketPath(at.path)
+    if (at.kind === 'unix' && this.#options.shared !== true) await freeSocketPath(at.path)
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       const ready = (): void => {
