@@ -14,10 +14,14 @@ export type Handle = (request: HttpRequest) => Promise<HttpResponse>
 
 export const limits: TransportLimits = {
   headerBytes: 16 * 1024,
+  headers: 3000,
   headerSeconds: 20,
   idleSeconds: 20,
+  bodyBytesPerSecond: 100,
   keepAliveSeconds: 20,
+  requestsPerConnection: 1_000_000,
   connections: 1000,
+  connectionsPerAddress: 1000,
 }
 export const ok: HttpResponse = { status: 200, headers: [], body: Buffer.from('ok') }
 

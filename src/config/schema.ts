@@ -27,7 +27,14 @@ function objectOf<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape,
   })
 }
 
-const endpoint = text.refine((value) => parseEndpoint(value) !== undefined, 'must be HOST:PORT or unix:PATH')
+const endpoint = text.refine(
+  (value) => parseEndpoint(value) !== undefined,
+  'must be HOST:PORT, unix:PATH, systemd or systemd:NAME',
+)
+
+const socketMode = z
+  .string({ error: 'must be an octal mode in quotes, such as "660"' })
+  .regex(/^0?[0-7]{3}$/, 'must be an octal mode in quotes, such as "660"')
 
 const grant = text.superRefine((value, context) => {
   try {
@@ -54,9 +61,10 @@ const listener = z.union(
       at: endpoint,
       surfaces: listOf(oneOf(...surfaceNames)).optional(),
       tls: flag.optional(),
+      mode: socketMode.optional(),
     }),
   ],
-  { error: 'must be HOST:PORT, unix:PATH or { at: HOST:PORT, surfaces: [http], tls: false }' },
+  { error: 'must be HOST:PORT, unix:PATH, systemd or { at: HOST:PORT, surfaces: [http], tls: false }' },
 )
 
 /** Everything that `postern.yaml` can hold. Each key says in its own words what it is for: `docs/config.md` is made of this. */
@@ -65,9 +73,9 @@ export const configSchema = objectOf({
     .preprocess((value) => (typeof value === 'string' ? [value] : value), listOf(listener).min(1, 'must not be empty'))
     .default(['127.0.0.1:8080'])
     .meta({
-      type: 'list of HOST:PORT, unix:PATH or { at, surfaces, tls }',
+      type: 'list of HOST:PORT, unix:PATH, systemd, systemd:NAME or { at, surfaces, tls, mode }',
       description:
-        'Where to listen. Port 0 picks a free one. `surfaces` limits a listener to some of `webdav` and `http`; without it both answer. `tls: false` keeps one listener plain where `tls` is set.',
+        'Where to listen. Port 0 picks a free one. `systemd` stands for the sockets that a systemd socket unit hands over, `systemd:NAME` for those of one `FileDescriptorName`. `surfaces` limits a listener to some of `webdav` and `http`; without it both answer. `tls: false` keeps one listener plain where `tls` is set. `mode` is who may use a Unix socket, such as "660"; without it the umask decides.',
       example: '["127.0.0.1:8080", { at: "unix:/run/postern.sock", surfaces: [http] }]',
     }),
   root: text
@@ -200,20 +208,24 @@ export const configSchema = objectOf({
     }),
   limits: objectOf({
     headerBytes: whole(4096, 1_048_576).default(32_768),
+    headers: whole(16, 10_000).default(256),
     headerSeconds: whole(1, 600).default(20),
     idleSeconds: whole(1, 3600).default(60),
+    bodyBytesPerSecond: whole(0, 1_000_000_000).default(100),
     keepAliveSeconds: whole(1, 3600).default(65),
+    requestsPerConnection: whole(1, 1_000_000_000).default(100_000),
     connections: whole(1, 1_000_000).default(10_000),
+    connectionsPerAddress: whole(1, 1_000_000).default(5_000),
     listedMembers: whole(1, 100_000_000).default(100_000),
     stopSeconds: whole(0, 3600).default(30),
   })
     .prefault({})
     .meta({
-      type: '{ headerBytes, headerSeconds, idleSeconds, keepAliveSeconds, connections, listedMembers, stopSeconds }',
+      type: '{ headerBytes, headers, headerSeconds, idleSeconds, bodyBytesPerSecond, keepAliveSeconds, requestsPerConnection, connections, connectionsPerAddress, listedMembers, stopSeconds }',
       default:
-        '{ headerBytes: 32768, headerSeconds: 20, idleSeconds: 60, keepAliveSeconds: 65, connections: 10000, listedMembers: 100000, stopSeconds: 30 }',
+        '{ headerBytes: 32768, headers: 256, headerSeconds: 20, idleSeconds: 60, bodyBytesPerSecond: 100, keepAliveSeconds: 65, requestsPerConnection: 100000, connections: 10000, connectionsPerAddress: 5000, listedMembers: 100000, stopSeconds: 30 }',
       description:
-        'All headers of a request together; how long a client may take to send them; how long it may send nothing of a body or take nothing of an answer; how long a connection stays open between requests; connections at a time on each listener; members in one listing of infinite depth; how long a stop waits for running requests.',
+        'All headers of a request together; how many they may be; how long a client may take to send them; how long it may send nothing of a body or take nothing of an answer; how much of a body it must send on average over that time (0: as slowly as it likes); how long a connection stays open between requests; after how many requests it is closed; connections at a time on each listener; those of one address or one IPv6 /64 network that is no trusted proxy; members in one listing of infinite depth; how long a stop waits for running requests. The limits of connections hold for each worker.',
       example: '{ idleSeconds: 300 }',
     }),
 })

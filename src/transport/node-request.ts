@@ -1,12 +1,27 @@
-import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { Failure } from '../core/failure.js'
 import type { HttpRequest } from '../core/http.js'
 import type { Forwarded, ProxyTrust } from './forwarded.js'
 import { isAuthority, plainAddress, readForwarded } from './forwarded.js'
 import type { RequestBody } from './request-body.js'
+import type { RequestHead } from './request-check.js'
 
-/** A request of `node:http` as the rest of Postern sees it. What is seldom asked for is worked out when it is. */
+/** What all requests of a listener have in common. */
+export interface Via {
+  readonly listener: string
+  readonly secure: boolean
+  readonly trust: ProxyTrust
+  /** Its connections have no addresses: a Unix socket. */
+  unix: boolean
+}
+
+export interface RequestFacts {
+  readonly head: RequestHead
+  readonly via: Via
+  readonly socket: Socket
+}
+
+/** A request of `node:http` or `node:http2` as the rest of Postern sees it. What is seldom asked for is worked out when it is. */
 export class NodeRequest implements HttpRequest {
   readonly method: string
   readonly target: string
@@ -14,35 +29,24 @@ export class NodeRequest implements HttpRequest {
   readonly body: RequestBody
   readonly listener: string
   readonly #socket: Socket
-  readonly #secure: boolean
-  readonly #trust: ProxyTrust
-  readonly #absoluteAuthority: string | undefined
+  readonly #via: Via
+  /** Named by the target or by HTTP/2, which counts more than a Host header. */
+  readonly #authority: string | undefined
   #forwarded: Forwarded | undefined
   #abort: AbortController | undefined
   #gone = false
 
-  constructor(incoming: IncomingMessage, body: RequestBody, listener: string, secure: boolean, trust: ProxyTrust) {
-    this.method = incoming.method ?? 'GET'
-    this.headers = headerMap(incoming.rawHeaders)
+  constructor(facts: RequestFacts, body: RequestBody) {
+    const { head, via } = facts
+    this.method = head.method
+    this.headers = head.headers
     this.body = body
-    this.listener = listener
-    this.#socket = incoming.socket
-    this.#secure = secure
-    this.#trust = trust
-    const { target, authority } = splitAbsolute(incoming.url ?? '/')
+    this.listener = via.listener
+    this.#via = via
+    this.#socket = facts.socket
+    const { target, authority } = splitAbsolute(head.target)
     this.target = target
-    this.#absoluteAuthority = authority
-  }
-
-  /** Throws `invalid` for two hosts or an unusable one (RFC 9112 §3.2), `unsupported` for a transfer coding but chunked (§6.1). */
-  check(): void {
-    const codings = this.headers.get('transfer-encoding')
-    if (codings !== undefined && codings.join(',').trim().toLowerCase() !== 'chunked')
-      throw new Failure('unsupported', 'The only transfer coding here is chunked.')
-    const hosts = this.headers.get('host')
-    if (hosts === undefined) return
-    if (hosts.length > 1 || (hosts[0] !== '' && !isAuthority(hosts[0] ?? '')))
-      throw new Failure('invalid', 'The Host header must be one valid host.')
+    this.#authority = head.authority ?? authority
   }
 
   get origin(): HttpRequest['origin'] {
@@ -70,13 +74,15 @@ export class NodeRequest implements HttpRequest {
   #seen(): Forwarded {
     if (this.#forwarded !== undefined) return this.#forwarded
     const address = plainAddress(this.#socket.remoteAddress)
-    const host = this.#absoluteAuthority ?? this.headers.get('host')?.[0]
+    const host = this.#authority ?? this.headers.get('host')?.[0]
     const direct: Forwarded = {
-      scheme: this.#secure ? 'https' : 'http',
+      scheme: this.#via.secure ? 'https' : 'http',
       authority: host === undefined || host === '' ? localAuthority(this.#socket) : host.toLowerCase(),
       ...(address === undefined ? {} : { address }),
     }
-    this.#forwarded = readForwarded(this.headers, direct, this.#trust)
+    // The address of a TCP connection that is gone may be lost, which must not make a Unix socket of it.
+    const isKnown = address !== undefined || this.#via.unix
+    this.#forwarded = isKnown ? readForwarded(this.headers, direct, this.#via.trust) : direct
     return this.#forwarded
   }
 }
@@ -85,7 +91,8 @@ function clientGone(): Failure {
   return new Failure('incomplete', 'The client went away.')
 }
 
-function headerMap(raw: readonly string[]): Map<string, readonly string[]> {
+/** Header lines, names and values in turn, as a map of lower-case names. */
+export function headerMap(raw: readonly string[]): Map<string, readonly string[]> {
   const map = new Map<string, readonly string[]>()
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = (raw[at] ?? '').toLowerCase()

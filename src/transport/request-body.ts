@@ -1,5 +1,6 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Failure } from '../core/failure.js'
+import type { BodyPace } from './body-pace.js'
+import type { Carrier } from './carrier.js'
 
 /** How much may wait in memory for a slow consumer before the client is told to wait, in bytes. */
 const highWater = 1 << 20
@@ -12,9 +13,9 @@ interface Waiting {
 
 /** The body of one request, read on demand: nothing is asked of the client before the first pull. */
 export class RequestBody implements AsyncIterable<Uint8Array> {
-  readonly #request: IncomingMessage
-  readonly #response: ServerResponse
+  readonly #carrier: Carrier
   readonly #awaitsContinue: boolean
+  readonly #pace: BodyPace
   readonly #queue: Buffer[] = []
   #queued = 0
   #received = 0
@@ -24,10 +25,10 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   #failure: Failure | undefined
   #state: 'untouched' | 'taken' | 'reading' | 'left' = 'untouched'
 
-  constructor(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean) {
-    this.#request = request
-    this.#response = response
+  constructor(carrier: Carrier, awaitsContinue: boolean, pace: BodyPace) {
+    this.#carrier = carrier
     this.#awaitsContinue = awaitsContinue
+    this.#pace = pace
   }
 
   /** Bytes that came in so far. */
@@ -60,6 +61,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   fail(failure: Failure): void {
     if (this.#ended || this.#failure !== undefined) return
     this.#failure = failure
+    this.#pace.end(this)
     const waiting = this.#waiting
     this.#waiting = undefined
     waiting?.reject(failure)
@@ -68,23 +70,22 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   /** Throws away what is left of a body that nobody reads any more, so that the connection can go on. */
   discard(): void {
     if (this.#state === 'untouched' || this.#ended) return
-    this.#state = 'left'
-    this.#queue.length = 0
-    this.#request.resume()
+    this.#leaveOff()
+    this.#carrier.incoming.resume()
   }
 
   /** Throws away what the client still sends, for at most so long and so much; resolves to whether the end was reached. */
   async drain(maximumBytes: number, milliseconds: number): Promise<boolean> {
-    const request = this.#request
-    this.#state = 'left'
-    this.#queue.length = 0
-    if (request.complete && request.readableEnded) return true
+    const carrier = this.#carrier
+    const request = carrier.incoming
+    this.#leaveOff()
+    if (carrier.complete && request.readableEnded) return true
     return new Promise((resolve) => {
       const until = this.#received + maximumBytes
       const finish = (): void => {
         clearTimeout(timer)
         request.off('data', count).off('end', finish).off('close', finish)
-        resolve(request.complete)
+        resolve(carrier.complete)
       }
       const count = (chunk: Buffer): void => {
         if (!this.#begun) this.#received += chunk.length
@@ -102,7 +103,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     const chunk = this.#queue.shift()
     if (chunk !== undefined) {
       this.#queued -= chunk.length
-      if (this.#queued <= lowWater && this.#request.isPaused()) this.#request.resume()
+      if (this.#queued <= lowWater && this.#carrier.incoming.isPaused()) this.#carrier.incoming.resume()
       return Promise.resolve({ value: chunk, done: false })
     }
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
@@ -113,21 +114,27 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
   }
 
   #leave(): Promise<IteratorResult<Uint8Array, undefined>> {
-    if (this.#state === 'reading') this.#request.pause()
-    this.#state = 'left'
-    this.#queue.length = 0
+    if (this.#state === 'reading') this.#carrier.incoming.pause()
+    this.#leaveOff()
     return Promise.resolve({ value: undefined, done: true })
   }
 
+  #leaveOff(): void {
+    this.#state = 'left'
+    this.#queue.length = 0
+    this.#pace.end(this)
+  }
+
   #begin(): void {
-    const request = this.#request
+    const request = this.#carrier.incoming
     this.#state = 'reading'
     this.#begun = true
     if (request.destroyed && !request.readableEnded) {
       this.fail(goneMidway())
       return
     }
-    if (this.#awaitsContinue) this.#response.writeContinue()
+    this.#pace.begin(this)
+    if (this.#awaitsContinue) this.#carrier.sendContinue()
     request.on('data', (chunk: Buffer) => this.#take(chunk))
     request.on('end', () => this.#end())
     request.on('close', () => this.fail(goneMidway()))
@@ -144,12 +151,18 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     }
     this.#queue.push(chunk)
     this.#queued += chunk.length
-    if (this.#queued >= highWater) this.#request.pause()
+    if (this.#queued >= highWater) this.#carrier.incoming.pause()
   }
 
   #end(): void {
     if (this.#failure !== undefined) return
+    // A stream of HTTP/2 that was reset ends like one that was not.
+    if (!this.#carrier.complete) {
+      this.fail(goneMidway())
+      return
+    }
     this.#ended = true
+    this.#pace.end(this)
     const waiting = this.#waiting
     this.#waiting = undefined
     waiting?.resolve({ value: undefined, done: true })

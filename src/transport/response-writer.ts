@@ -1,6 +1,7 @@
-import type { ServerResponse } from 'node:http'
+import type { Writable } from 'node:stream'
 import type { HttpResponse } from '../core/http.js'
 import { isFileRange } from '../core/http.js'
+import type { Carrier } from './carrier.js'
 import { readWhole, sendPieces } from './file-sender.js'
 
 /** How a response went out. */
@@ -17,7 +18,7 @@ export interface Sent {
 export interface SendOptions {
   /** HEAD: the headers alone. */
   readonly headOnly: boolean
-  /** Say `Connection: close`. */
+  /** Say `Connection: close`, where that can be said. */
   readonly close: boolean
   /** Runs when all of the answer is written and before the response ends, which is when the connection may close. */
   readonly beforeEnd?: (() => Promise<void>) | undefined
@@ -27,16 +28,18 @@ export interface SendOptions {
  * Writes a response and releases its body, whatever happens; never rejects. Fewer or more bytes than announced, or a
  * body that throws, break the connection off instead of ending it cleanly, so that no client takes a part for the whole.
  */
-export async function sendResponse(out: ServerResponse, response: HttpResponse, options: SendOptions): Promise<Sent> {
+export async function sendResponse(carrier: Carrier, response: HttpResponse, options: SendOptions): Promise<Sent> {
   const { status } = response
-  const watch = new CloseWatch(out)
+  const out = carrier.outgoing
+  const watch = new CloseWatch(out, carrier.over)
   const body = new Held(response.body)
   let bodyBytes = 0
   try {
     const bare = options.headOnly || status === 204 || status === 304
     const whole = bare ? undefined : body.whole()
-    if (!writeHead(out, response, options.close)) {
-      writeRefusal(out)
+    if (!writeHead(carrier, response, bare, options)) {
+      carrier.writeHead(500, ['Content-Length', '0'], { bare: false, close: true })
+      out.end()
       await watch.closed
       return { status: 500, bodyBytes, complete: false, error: new Error('a response header cannot be written') }
     }
@@ -48,14 +51,14 @@ export async function sendResponse(out: ServerResponse, response: HttpResponse, 
       for await (const sent of streamed(body, watch, announcedLength(response))) bodyBytes = sent
     }
     if (options.beforeEnd !== undefined) {
-      out.flushHeaders()
+      carrier.flushHead()
       await options.beforeEnd()
     }
     if (!out.writableEnded) out.end()
     await watch.closed
-    return { status, bodyBytes, complete: out.writableFinished && out.socket === null }
+    return { status, bodyBytes, complete: carrier.delivered }
   } catch (error) {
-    out.destroy()
+    carrier.breakOff()
     return { status, bodyBytes, complete: false, error }
   } finally {
     await body.release()
@@ -127,13 +130,13 @@ class Held {
 
 /** Waits for a response to take bytes, without waiting for ever when its connection goes away. */
 class CloseWatch {
-  readonly #out: ServerResponse
+  readonly #out: Writable
   /** Resolves when the response is over, one way or the other. */
   readonly closed: Promise<void>
   #isClosed = false
   #onClosed: (() => void) | undefined
 
-  constructor(out: ServerResponse) {
+  constructor(out: Writable, isOver: boolean) {
     this.#out = out
     this.closed = new Promise((resolve) => {
       const over = (): void => {
@@ -141,7 +144,7 @@ class CloseWatch {
         this.#onClosed?.()
         resolve()
       }
-      if (out.closed || out.destroyed) over()
+      if (isOver) over()
       else out.once('close', over)
     })
   }
@@ -171,8 +174,8 @@ class CloseWatch {
   }
 }
 
-/** Writes status line and headers; false where `node:http` refuses one of them, and nothing is written then. */
-function writeHead(out: ServerResponse, response: HttpResponse, close: boolean): boolean {
+/** Writes status and headers; false where one of them cannot be written, and nothing is written then. */
+function writeHead(carrier: Carrier, response: HttpResponse, bare: boolean, options: SendOptions): boolean {
   const flat: string[] = []
   let hasLength = false
   for (const [name, value] of response.headers) {
@@ -183,20 +186,14 @@ function writeHead(out: ServerResponse, response: HttpResponse, close: boolean):
     const { body } = response
     if (body instanceof Uint8Array) flat.push('Content-Length', String(body.length))
     else if (isFileRange(body)) flat.push('Content-Length', String(body.end - body.start))
-    else if (body === undefined && out.req.method !== 'HEAD') flat.push('Content-Length', '0')
+    else if (body === undefined && !options.headOnly) flat.push('Content-Length', '0')
   }
-  if (close) flat.push('Connection', 'close')
   try {
-    out.writeHead(response.status, flat)
+    carrier.writeHead(response.status, flat, { bare, close: options.close })
     return true
   } catch {
     return false
   }
-}
-
-function writeRefusal(out: ServerResponse): void {
-  out.writeHead(500, { 'Content-Type': 'text/plain', 'Content-Length': '0', Connection: 'close' })
-  out.end()
 }
 
 function announcedLength(response: HttpResponse): number | undefined {
