@@ -1,4 +1,5 @@
-export { openServer } from './config/build.js'
+export { openServer } from './config/start.js'
+export type { OpenedServer } from './config/start.js'
 export type { Server } from './config/build.js'
 export { loadConfig } from './config/load.js'
 export type { Config, ConfigSources, FlagSetting, ListenSetting } from './config/load.js'

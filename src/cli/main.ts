@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { Failure, isFailure } from '../core/failure.js'
-import { addCheck } from './check.js'
 import { addServe } from './serve.js'
-import { addUser } from './user.js'
 
 /** Exit codes of the program. */
 const failed = 1
@@ -12,8 +10,9 @@ const wrongUsage = 2
 /** Runs one command line; resolves to the exit code: 0 done, 1 failed, 2 wrong usage or configuration. */
 export async function main(args: readonly string[]): Promise<number> {
   let code = 0
-  const program = createProgram((wanted) => (code = wanted))
   try {
+    if (args[0] === 'worker') return await (await import('./serve/worker.js')).serveAsWorker()
+    const program = await createProgram(args[0], (wanted) => (code = wanted))
     await program.parseAsync(args, { from: 'user' })
     return code
   } catch (error) {
@@ -21,7 +20,7 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function createProgram(finish: (code: number) => void): Command {
+async function createProgram(name: string | undefined, finish: (code: number) => void): Promise<Command> {
   const program = new Command('postern')
     .description('One guarded door to your files: WebDAV and HTTP over one directory.')
     .version(version())
@@ -29,6 +28,9 @@ function createProgram(finish: (code: number) => void): Command {
     .showSuggestionAfterError()
     .showHelpAfterError('Add --help for help.')
   addServe(program, finish)
+  // A server starts sooner without the others.
+  if (name === 'serve') return program
+  const [{ addUser }, { addCheck }] = await Promise.all([import('./user.js'), import('./check.js')])
   addUser(program)
   addCheck(program, finish)
   return program

@@ -4,8 +4,9 @@ import type { Account } from '../catalog/accounts.js'
 import { openState } from '../config/state.js'
 import type { State } from '../config/state.js'
 import { Failure } from '../core/failure.js'
-import { collect, settle, withConfigOptions } from './settings.js'
-import type { ConfigOptions } from './settings.js'
+import { collect, withConfigOptions } from './options.js'
+import type { ConfigOptions } from './options.js'
+import { settle } from './settings.js'
 import { askForNewPassword, print, readPasswordFromStdin } from './terminal.js'
 
 interface UserOptions extends ConfigOptions {

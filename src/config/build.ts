@@ -1,88 +1,172 @@
-import { statSync } from 'node:fs'
-import { hostname } from 'node:os'
-import { addressesOf } from '../transport/endpoint.js'
 import type { Logger } from 'pino'
 import { createAuthenticator } from '../auth/authenticator.js'
-import type { Authenticator } from '../auth/authenticator.js'
-import { cached, createCredentialKey } from '../auth/cached.js'
-import { catalogDirectory } from '../auth/directory/catalog.js'
 import { basicScheme } from '../auth/scheme/basic.js'
-import { sharedStore } from '../auth/source.js'
-import { createThrottle } from '../auth/throttle.js'
-import type { Catalog } from '../catalog/catalog.js'
-import { catalogLocks } from '../catalog/catalog-locks.js'
-import { catalogProperties } from '../catalog/properties.js'
-import { openSecret } from '../catalog/secret.js'
 import { catalogSnapshots } from '../catalog/snapshots.js'
-import { mendMoves, tended } from '../catalog/tended.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
+import type { HttpRequest } from '../core/http.js'
 import { rootPath } from '../core/path.js'
 import { createGateway } from '../gateway.js'
+import type { Gateway } from '../gateway.js'
 import { createOwnPages } from '../protocol/admin/index.js'
 import { createHttpFiles } from '../protocol/http/index.js'
 import { createWebdav } from '../protocol/webdav/index.js'
-import { openLocalStore } from '../store/local.js'
-import type { Notes } from '../store/local-notes.js'
+import type { Exchange } from '../transport/exchange.js'
 import { proxyTrust } from '../transport/forwarded.js'
-import { readPair } from '../transport/key-pair.js'
-import { createNodeTransport } from '../transport/node-http.js'
-import type { Listener, Listening } from '../transport/node-http.js'
-import { openCertificate } from '../transport/self-signed.js'
-import type { Certificate } from '../transport/self-signed.js'
-import { ensureAdmin } from './first-start.js'
-import type { FirstAdmin } from './first-start.js'
+import type { ProxyTrust } from '../transport/forwarded.js'
+import type { Listening } from '../transport/node-http.js'
+import { openGround, sameGround } from './ground.js'
+import type { Ground } from './ground.js'
+import { Listeners } from './listeners.js'
 import type { Config } from './load.js'
-import { makeDirectory, openState } from './state.js'
-import type { State } from './state.js'
+import type { Setup } from './setup.js'
 
-/** A server that is ready to listen. */
+/** A server in one process. */
 export interface Server {
-  /** The admin that the first start made. */
-  readonly admin: FirstAdmin | undefined
-  /** The certificate that Postern made itself, where it did. */
-  readonly certificate: Certificate | undefined
   /** Opens all listeners or none, with the system's error. */
   listen(): Promise<readonly Listening[]>
+  /** From now on `/-/ready` says so, as long as files and catalog can be reached. */
+  ready(): void
+  /**
+   * Serves by another setup from now on; requests that are running finish by the old one. Gives the listeners that are
+   * new. Where it throws, nothing has changed. One call at a time.
+   */
+  apply(setup: Setup): Promise<readonly Listening[]>
   /** Lets running requests finish for as long as the configuration says, then closes everything. */
   stop(): Promise<void>
 }
 
-/** Puts a server together out of its configuration: the only place that names concrete parts. */
-export async function openServer(config: Config, log: Logger, adminPassword: string | undefined): Promise<Server> {
-  checkRoot(config.root)
-  const state = await openState(config, { create: true })
-  try {
-    makeRoot(config.root)
-    return await assemble(config, state, log, adminPassword)
-  } catch (error) {
-    await state.close()
-    throw error
+export interface ServerOptions {
+  readonly setup: Setup
+  readonly log: Logger
+  /** What it stands on, as the setup wants it; closed by `stop`. */
+  readonly ground: Ground
+  /** A primary process holds the sockets, which this worker shares with others. */
+  readonly shared: boolean
+}
+
+/** Puts a server together: with what `openGround` makes, the only place that names concrete parts. */
+export function createServer(options: ServerOptions): Server {
+  return new OneServer(options)
+}
+
+/** One configuration as it is served, and the requests that began under it. */
+interface Generation {
+  readonly setup: Setup
+  readonly ground: Ground
+  readonly gateway: Gateway
+  readonly trust: ProxyTrust
+  running: number
+}
+
+class OneServer implements Server {
+  readonly #log: Logger
+  readonly #listeners: Listeners
+  readonly #generations = new Set<Generation>()
+  readonly #begunUnder = new WeakMap<HttpRequest, Generation>()
+  #current: Generation
+  #isReady = false
+
+  constructor({ setup, log, ground, shared }: ServerOptions) {
+    this.#log = log
+    this.#current = this.#generationOf(setup, ground)
+    this.#generations.add(this.#current)
+    const current = (): Generation => this.#current
+    this.#listeners = new Listeners({
+      handle: (request) => {
+        const generation = this.#current
+        generation.running += 1
+        this.#begunUnder.set(request, generation)
+        return generation.gateway.handle(request)
+      },
+      onExchange: (exchange) => this.#finished(exchange),
+      trust: {
+        covers: (address) => current().trust.covers(address),
+        get headers() {
+          return current().trust.headers
+        },
+      },
+      shared,
+      onLost: (name, error) => log.error({ err: error, listener: name }, 'a listener could not be opened'),
+    })
+  }
+
+  listen(): Promise<readonly Listening[]> {
+    return this.#listeners.start(this.#current.setup)
+  }
+
+  ready(): void {
+    this.#isReady = true
+  }
+
+  async apply(setup: Setup): Promise<readonly Listening[]> {
+    const before = this.#current
+    const kept = sameGround(before.setup.config, setup.config)
+    const ground = kept ? before.ground : await openGround(setup.config, { log: this.#log, sweeps: false })
+    try {
+      const next = this.#generationOf(setup, ground)
+      return await this.#listeners.change(setup, () => {
+        this.#current = next
+        this.#generations.add(next)
+        this.#log.level = setup.config.log.level
+        void this.#retire(before)
+      })
+    } catch (error) {
+      if (!kept) await ground.close()
+      throw error
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isReady = false
+    await this.#listeners.stop(this.#current.setup.config.limits.stopSeconds)
+    for (const ground of new Set([...this.#generations].map((generation) => generation.ground))) await ground.close()
+  }
+
+  #finished(exchange: Exchange): void {
+    const generation = this.#begunUnder.get(exchange.request)
+    ;(generation ?? this.#current).gateway.finished(exchange)
+    if (generation === undefined) return
+    generation.running -= 1
+    if (generation !== this.#current) void this.#retire(generation)
+  }
+
+  /** Closes what nothing stands on any more. */
+  async #retire(generation: Generation): Promise<void> {
+    if (generation.running > 0 || !this.#generations.delete(generation)) return
+    const isUsed = [...this.#generations].some(({ ground }) => ground === generation.ground)
+    if (isUsed) return
+    try {
+      await generation.ground.close()
+    } catch (error) {
+      this.#log.error({ err: error }, 'what an old configuration had opened could not be closed')
+    }
+  }
+
+  #generationOf(setup: Setup, ground: Ground): Generation {
+    const trust = proxyTrust(setup.config.trustedProxies, setup.config.proxyHeaders)
+    if (trust === undefined) throw new Failure('invalid', 'trustedProxies: must be addresses and networks')
+    const isReady = async (): Promise<boolean> => {
+      await ground.catalog.get('users', 'admin')
+      return this.#isReady && (await ground.files.stat(rootPath)) !== undefined
+    }
+    return { setup, ground, trust, gateway: gatewayOf(setup.config, ground, this.#log, isReady), running: 0 }
   }
 }
 
-async function assemble(config: Config, state: State, log: Logger, adminPassword: string | undefined): Promise<Server> {
-  const { catalog } = state
-  const files = await openLocalStore({
-    root: config.root,
-    durability: config.durability,
-    symlinks: config.symlinks,
-    notes: catalogNotes(catalog),
-    onSweep: (count) => {
-      if (count > 0) log.info({ count }, 'removed what a crash had left behind')
-    },
-  })
-  const locks = catalogLocks(catalog, systemClock)
-  const properties = catalogProperties(catalog)
-  const records = { catalog, locks, properties }
-  await mendMoves(files, records)
-  const stores = sharedStore(tended(files, records))
-  const admin = await ensureAdmin(state.accounts, state.hasher, adminPassword)
-  const { listeners, certificate } = await openListeners(config)
-  let stopping = false
-  const gateway = createGateway({
-    authenticator: await openAuthenticator(config, state, log),
-    stores,
+function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => Promise<boolean>): Gateway {
+  const { catalog, store, locks, properties, directories, throttle, keyOf } = ground
+  return createGateway({
+    authenticator: createAuthenticator({
+      schemes: [basicScheme({ realm: config.basicRealm })],
+      directories,
+      throttle,
+      keyOf,
+      ...(config.anonymous && { anonymous: config.anonymous }),
+      audit: (event) => log.warn(event, event.event),
+    }),
+    // The ground closes the store, when the last generation that stands on it has gone.
+    stores: { storeFor: async () => store, close: async () => undefined },
     locks,
     properties,
     surfaces: {
@@ -97,12 +181,7 @@ async function assemble(config: Config, state: State, log: Logger, adminPassword
       ),
       http: createHttpFiles(),
     },
-    ownPages: createOwnPages({
-      ready: async () => {
-        await catalog.get('users', 'admin')
-        return !stopping && (await files.stat(rootPath)) !== undefined
-      },
-    }),
+    ownPages: createOwnPages({ ready: isReady }),
     spoken: new Map(config.listen.map(({ name, surfaces }) => [name, surfaces])),
     basePath: config.basePath,
     publicOrigins: config.publicOrigins,
@@ -115,87 +194,4 @@ async function assemble(config: Config, state: State, log: Logger, adminPassword
     log,
     logRequests: config.log.requests,
   })
-  const trust = proxyTrust(config.trustedProxies, config.proxyHeaders)
-  if (trust === undefined) throw new Failure('invalid', 'trustedProxies: must be addresses and networks')
-  const transport = createNodeTransport({
-    listeners,
-    handle: (request) => gateway.handle(request),
-    limits: config.limits,
-    trust,
-    onExchange: (exchange) => gateway.finished(exchange),
-  })
-  return {
-    admin,
-    certificate,
-    listen: () => transport.start(),
-    async stop() {
-      stopping = true
-      await transport.stop(config.limits.stopSeconds)
-      await stores.close()
-      await state.close()
-    },
-  }
-}
-
-async function openAuthenticator(config: Config, state: State, log: Logger): Promise<Authenticator> {
-  const { accounts, catalog, hasher } = state
-  const keyOf = createCredentialKey()
-  return createAuthenticator({
-    schemes: [basicScheme({ realm: config.basicRealm })],
-    directories: [cached(catalogDirectory({ accounts, hasher }), { clock: systemClock, keyOf })],
-    throttle: createThrottle({ catalog, clock: systemClock, secret: await openSecret(config.state) }),
-    keyOf,
-    ...(config.anonymous && { anonymous: config.anonymous }),
-    audit: (event) => log.warn(event, event.event),
-  })
-}
-
-/** What a plain file has no room for, kept in the catalog. */
-function catalogNotes(catalog: Catalog): Notes {
-  const group = 'files'
-  return {
-    get: async (key) => (await catalog.get(group, key))?.value,
-    put: async (key, value) => {
-      await catalog.swap(group, key, value, 'any')
-    },
-    forget: async (key) => {
-      await catalog.swap(group, key, undefined, 'any')
-    },
-  }
-}
-
-/** What can be found wrong with a configuration without starting: throws what `openServer` would throw. */
-export function examine(config: Config): void {
-  checkRoot(config.root)
-  if (typeof config.tls === 'object') readPair(config.tls, systemClock.now())
-}
-
-function checkRoot(root: string): void {
-  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === false)
-    throw new Failure('not-directory', `The root ${root} is not a directory. Name one: postern serve DIR.`)
-}
-
-function makeRoot(root: string): void {
-  if (statSync(root, { throwIfNoEntry: false }) === undefined)
-    makeDirectory(root, 'root', 'Name another directory: postern serve DIR.')
-}
-
-async function openListeners(
-  config: Config,
-): Promise<{ readonly listeners: readonly Listener[]; readonly certificate: Certificate | undefined }> {
-  const { tls } = config
-  const hosts = config.listen.flatMap(({ at }) => (at.kind === 'tcp' && at.host !== '' ? [at.host] : []))
-  const certificate =
-    tls === 'self-signed'
-      ? await openCertificate({ directory: config.state, hosts: [...hosts.flatMap(addressesOf), hostname()] })
-      : undefined
-  const pair = typeof tls === 'object' ? readPair(tls, systemClock.now()) : certificate
-  return {
-    certificate,
-    listeners: config.listen.map(({ name, at, tls: secure }) => ({
-      name,
-      at,
-      ...(secure && pair && { tls: { cert: pair.cert, key: pair.key } }),
-    })),
-  }
 }

@@ -1,11 +1,13 @@
 import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join, resolve } from 'node:path'
-import { LineCounter, isMap, isScalar, parse, parseDocument } from 'yaml'
-import type { Document } from 'yaml'
+import type * as Yaml from 'yaml'
 import { Failure } from '../core/failure.js'
 import type { SurfaceName } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import type { Endpoint } from '../transport/endpoint.js'
+import type { HandedSocket } from '../transport/open-endpoint.js'
+import { handedSockets } from './environment.js'
 import { problemsIn } from './problems.js'
 import { configKeys, configSchema, variableOf } from './schema.js'
 import type { Settings } from './schema.js'
@@ -35,6 +37,8 @@ export interface ListenSetting {
   /** What it speaks; everything where this is empty. */
   readonly surfaces: readonly SurfaceName[]
   readonly tls: boolean
+  /** Permissions of a Unix socket; the umask decides without. */
+  readonly mode?: number
 }
 
 /** Settings that have been understood: paths are absolute, defaults are filled in. */
@@ -42,6 +46,8 @@ export interface Config extends Omit<Settings, 'listen' | 'root' | 'state'> {
   /** The file that was read. */
   readonly file: string | undefined
   readonly listen: readonly ListenSetting[]
+  /** Sockets that came with this process, for the endpoints that ask for them. */
+  readonly handed: readonly HandedSocket[]
   readonly root: string
   readonly state: string
   /** What is odd but no error. */
@@ -83,6 +89,7 @@ export function loadConfig(sources: ConfigSources): Config {
   return {
     ...resolved(parsed.data, origins, sources.directory),
     file: file?.path,
+    handed: handedSockets(sources.environment, process.pid),
     warnings: strayVariables(sources.environment),
   }
 
@@ -104,7 +111,13 @@ interface ReadDocument {
   readonly origin: Origin
 }
 
+/** Loaded only where there is something to read: a server without a file starts sooner. */
+function yaml(): typeof Yaml {
+  return createRequire(import.meta.url)('yaml') as typeof Yaml
+}
+
 function readDocument(path: string, shown: string): ReadDocument {
+  const { LineCounter, parseDocument } = yaml()
   const lines = new LineCounter()
   const document = parseDocument(readText(path, shown), { lineCounter: lines, prettyErrors: false })
   const at = (offset: number | undefined): string =>
@@ -131,7 +144,7 @@ function readText(path: string, shown: string): string {
 
 function parseVariable(key: string, text: string): unknown {
   try {
-    return parse(text)
+    return yaml().parse(text)
   } catch (cause) {
     throw new Failure('invalid', `${variableOf(key)}: is not valid YAML; put text with special characters in quotes`, {
       cause,
@@ -140,7 +153,8 @@ function parseVariable(key: string, text: string): unknown {
 }
 
 /** Where a value stands in the file: at its key where it has one, for that is what a reader looks for. */
-function offsetOf(document: Document, path: readonly PropertyKey[]): number | undefined {
+function offsetOf(document: Yaml.Document, path: readonly PropertyKey[]): number | undefined {
+  const { isMap, isScalar } = yaml()
   for (let depth = path.length; depth > 0; depth -= 1) {
     const parent: unknown = document.getIn(path.slice(0, depth - 1), true)
     const last = path[depth - 1]
@@ -173,7 +187,7 @@ function resolved(
   settings: Settings,
   origins: ReadonlyMap<string, Origin>,
   directory: string,
-): Omit<Config, 'file' | 'warnings'> {
+): Omit<Config, 'file' | 'handed' | 'warnings'> {
   const from = (key: string): string => origins.get(key)?.directory ?? directory
   const root = resolve(from('root'), settings.root)
   const state = settings.state === undefined ? `${root}.postern` : resolve(from('state'), settings.state)
@@ -206,14 +220,15 @@ function listenSetting(
 ): ListenSetting {
   const given = typeof entry === 'string' ? { at: entry } : entry
   const at = parseEndpoint(given.at)
-  if (at === undefined) throw new Failure('invalid', `listen: ${given.at} must be HOST:PORT or unix:PATH`)
+  if (at === undefined) throw new Failure('invalid', `listen: ${given.at} must be HOST:PORT, unix:PATH or systemd`)
   const count = (names.get(given.at) ?? 0) + 1
   names.set(given.at, count)
   return {
     name: count === 1 ? given.at : `${given.at} (${count})`,
     at: at.kind === 'unix' ? { kind: 'unix', path: resolve(directory, at.path) } : at,
     surfaces: given.surfaces ?? [],
-    tls: at.kind === 'tcp' && tls && given.tls !== false,
+    tls: at.kind !== 'unix' && tls && given.tls !== false,
+    ...(at.kind === 'unix' && given.mode !== undefined && { mode: Number.parseInt(given.mode, 8) }),
   }
 }
 

@@ -94,6 +94,12 @@ export const configSchema = objectOf({
       '`full`: what was answered with success survives a power cut. `fast`: it survives a crash of Postern; the kernel decides when it reaches the disk.',
     example: 'fast',
   }),
+  workers: whole(1, 64).default(1).meta({
+    type: 'number',
+    description:
+      'How many processes answer, sharing all listeners. More than one adds a process that looks after them. Limits of connections hold for each.',
+    example: '2',
+  }),
   symlinks: oneOf('absent', 'inside').default('absent').meta({
     type: '`absent` or `inside`',
     description:

@@ -1,0 +1,33 @@
+import type { Logger } from 'pino'
+import { ensureAdmin } from './first-start.js'
+import type { FirstAdmin } from './first-start.js'
+import { openGround } from './ground.js'
+import type { Ground } from './ground.js'
+import type { Config } from './load.js'
+import { prepareSetup } from './setup.js'
+import type { PreparedSetup } from './setup.js'
+
+/** What is done once for a server, however many processes it has. */
+export interface Beginning {
+  /** Sweeps; the caller closes it. */
+  readonly ground: Ground
+  readonly setup: PreparedSetup
+  /** The admin that the first start made. */
+  readonly admin: FirstAdmin | undefined
+}
+
+/**
+ * Opens root and state, as their owner; mends what a crash has interrupted; makes the first admin and the certificate.
+ * Throws what `openGround`, `ensureAdmin` and `prepareSetup` throw, and then leaves nothing open.
+ */
+export async function begin(config: Config, log: Logger, adminPassword: string | undefined): Promise<Beginning> {
+  const ground = await openGround(config, { log, sweeps: true })
+  try {
+    await ground.mend()
+    const admin = await ensureAdmin(ground.accounts, ground.hasher, adminPassword)
+    return { ground, admin, setup: await prepareSetup(config) }
+  } catch (error) {
+    await ground.close()
+    throw error
+  }
+}

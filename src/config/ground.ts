@@ -1,0 +1,144 @@
+import { statSync } from 'node:fs'
+import type { Logger } from 'pino'
+import { cached, createCredentialKey } from '../auth/cached.js'
+import type { CachedDirectory, CredentialKey } from '../auth/cached.js'
+import { catalogDirectory } from '../auth/directory/catalog.js'
+import { createThrottle } from '../auth/throttle.js'
+import type { Throttle } from '../auth/throttle.js'
+import type { Catalog } from '../catalog/catalog.js'
+import { catalogLocks } from '../catalog/catalog-locks.js'
+import type { Locks } from '../catalog/locks.js'
+import { catalogProperties } from '../catalog/properties.js'
+import type { Properties } from '../catalog/properties.js'
+import { openSecret } from '../catalog/secret.js'
+import { mendMoves, tended } from '../catalog/tended.js'
+import { systemClock } from '../core/clock.js'
+import { Failure } from '../core/failure.js'
+import type { Store } from '../store/store.js'
+import { openLocalStore } from '../store/local.js'
+import type { LocalStore } from '../store/local.js'
+import type { Notes } from '../store/local-notes.js'
+import type { Config } from './load.js'
+import { makeDirectory, openState } from './state.js'
+import type { State } from './state.js'
+
+/** What a server stands on in one process: the files, what is remembered of them, and who is known. */
+export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher'> {
+  /** The files as they lie on the disk. */
+  readonly files: LocalStore
+  /** The same, with locks and properties that follow them. */
+  readonly store: Store
+  readonly locks: Locks
+  readonly properties: Properties
+  /** In the order in which they are asked. */
+  readonly directories: readonly CachedDirectory[]
+  readonly throttle: Throttle
+  readonly keyOf: CredentialKey
+  /** Finishes the moves that a crash has interrupted. For one process, before anything is served. */
+  mend(): Promise<void>
+  /** Removes what crashed processes left among the files, and logs how many there were. */
+  sweep(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface GroundOptions {
+  readonly log: Logger
+  /** Sweeps in the background from the start: one process of those that share the files does that. */
+  readonly sweeps: boolean
+}
+
+/** The settings that a ground depends on: where one of these changes, another ground is needed. */
+export type GroundSettings = Pick<Config, 'root' | 'state' | 'durability' | 'symlinks'>
+
+/** Whether one ground serves for both. */
+export function sameGround(one: GroundSettings, other: GroundSettings): boolean {
+  return (
+    one.root === other.root &&
+    one.state === other.state &&
+    one.durability === other.durability &&
+    one.symlinks === other.symlinks
+  )
+}
+
+/**
+ * Opens, and makes where they are missing, first the state and then the root: a process of root becomes the owner of the
+ * state in between. Throws what `openState`, `openSecret` and `openLocalStore` throw, and `not-directory`.
+ */
+export async function openGround(settings: GroundSettings, { log, sweeps }: GroundOptions): Promise<Ground> {
+  checkRoot(settings.root)
+  const state = await openState(settings, { create: true })
+  try {
+    makeRoot(settings.root)
+    return await assemble(settings, state, log, sweeps)
+  } catch (error) {
+    await state.close()
+    throw error
+  }
+}
+
+async function assemble(settings: GroundSettings, state: State, log: Logger, sweeps: boolean): Promise<Ground> {
+  const { catalog, accounts, hasher } = state
+  const secret = await openSecret(settings.state)
+  const report = (count: number): void => {
+    if (count > 0) log.info({ count }, 'removed what a crash had left behind')
+  }
+  const files = await openLocalStore({
+    root: settings.root,
+    durability: settings.durability,
+    symlinks: settings.symlinks,
+    notes: catalogNotes(catalog),
+    sweeps,
+    onSweep: report,
+  })
+  const locks = catalogLocks(catalog, systemClock)
+  const properties = catalogProperties(catalog)
+  const records = { catalog, locks, properties }
+  const keyOf = createCredentialKey()
+  return {
+    catalog,
+    accounts,
+    hasher,
+    files,
+    store: tended(files, records),
+    locks,
+    properties,
+    directories: [cached(catalogDirectory({ accounts, hasher }), { clock: systemClock, keyOf })],
+    throttle: createThrottle({ catalog, clock: systemClock, secret }),
+    keyOf,
+    async mend() {
+      await mendMoves(files, records)
+    },
+    async sweep() {
+      report(await files.sweep())
+    },
+    async close() {
+      await files.close()
+      await state.close()
+    },
+  }
+}
+
+/** What a plain file has no room for, kept in the catalog. */
+function catalogNotes(catalog: Catalog): Notes {
+  const group = 'files'
+  return {
+    get: async (key) => (await catalog.get(group, key))?.value,
+    put: async (key, value) => {
+      await catalog.swap(group, key, value, 'any')
+    },
+    forget: async (key) => {
+      await catalog.swap(group, key, undefined, 'any')
+    },
+  }
+}
+
+/** Throws `not-directory` where something else has the name of the root; it need not be there. */
+export function checkRoot(root: string): void {
+  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === false)
+    throw new Failure('not-directory', `The root ${root} is not a directory. Name one: postern serve DIR.`)
+}
+
+function makeRoot(root: string): void {
+  if (statSync(root, { throwIfNoEntry: false }) === undefined)
+    makeDirectory(root, 'root', 'Name another directory: postern serve DIR.')
+}
