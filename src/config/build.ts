@@ -87,6 +87,7 @@ class OneServer implements Server {
         },
       },
       shared,
+      onCrowd: (listener, refused) => log.warn({ listener, refused }, 'connections were refused: there are too many'),
       onLost: (name, error) => log.error({ err: error, listener: name }, 'a listener could not be opened'),
     })
   }

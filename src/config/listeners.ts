@@ -14,6 +14,8 @@ export interface ListenersOptions {
   readonly shared: boolean
   /** Told of a listener that could not be opened in the place of another; the other goes on. */
   readonly onLost: (name: string, error: unknown) => void
+  /** Told of connections that were refused because there were too many: how many since the last time. */
+  readonly onCrowd: (name: string, refused: number) => void
 }
 
 interface OpenListener {
@@ -88,20 +90,20 @@ export class Listeners {
   }
 
   async #openOne(setting: ListenSetting, { config, pair }: Setup): Promise<readonly Listening[]> {
-    const { handle, onExchange, trust, shared } = this.#options
+    const { handle, onExchange, onCrowd, trust, shared } = this.#options
+    const { name, at, tls, mode } = setting
     const transport = createNodeTransport({
-      listeners: [
-        { name: setting.name, at: setting.at, mode: setting.mode, ...(setting.tls && pair && { tls: pair }) },
-      ],
+      listeners: [{ name, at, ...(tls && pair && { tls: pair }), mode }],
       handle,
       limits: config.limits,
       trust,
-      onExchange,
       handed: config.handed,
+      onExchange,
+      onCrowd: (refused) => onCrowd(name, refused),
       shared,
     })
     const listening = await transport.start()
-    this.#open.set(setting.name, { setting, transport })
+    this.#open.set(name, { setting, transport })
     return listening
   }
 
