@@ -71,40 +71,41 @@ export interface Store {
 
   close(): Promise<void>
 
-  // Abilities that not every medium has: the method is then absent.
+  // Abilities that not every medium has: the method is then absent, or undefined.
 
   /** Makes all that was copied with `settle: 'later'` durable, at once. */
-  settle?(): Promise<void>
+  readonly settle?: (() => Promise<void>) | undefined
 
   /**
    * Removes a whole tree (a file is a tree of one) in what looks like one step. Only for callers who may delete all below
    * and know of no lock there. Throws `not-found`; `denied`, or `unsupported` where it must be done member by member
    * (nothing is gone then).
    */
-  removeTree?(path: StorePath, signal?: AbortSignal): Promise<void>
+  readonly removeTree?: ((path: StorePath, signal?: AbortSignal) => Promise<void>) | undefined
 
   /**
    * Moves a whole tree (a file is a tree of one) in one step; etags and modified times of all files stay. The target must
    * not exist (`exists`). Throws `not-found`, `no-parent`, `not-directory` for a parent that is a file, `denied` into itself,
    * `elsewhere` where it is on another medium, `unsupported` where it must be done member by member.
    */
-  moveTree?(from: StorePath, to: StorePath): Promise<Written>
+  readonly moveTree?: ((from: StorePath, to: StorePath) => Promise<Written>) | undefined
 
   /** Multipart uploads whose parts are already where the file will be. */
-  readonly uploads?: Uploads
+  readonly uploads?: Uploads | undefined
 
   /**
    * Puts a file in place out of pieces of stored files and new bytes, in order: PATCH, append, multipart. All or nothing,
    * and throwing like `write`; `to` may be one of the pieces. Throws `not-found`, `is-directory` or `bad-range` (a range
    * that does not lie within the file) with the path of a piece at fault.
    */
-  assemble?(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written>
+  readonly assemble?:
+    ((to: StorePath, pieces: readonly Piece[], options?: WriteOptions) => Promise<Written>) | undefined
 
   /** Bytes used below and still available at a directory, as far as known. Throws `not-found`. */
-  space?(path: StorePath): Promise<Space>
+  readonly space?: ((path: StorePath) => Promise<Space>) | undefined
 
   /** A URL at which the medium itself takes or gives the bytes. */
-  presign?(request: PresignRequest): Promise<URL>
+  readonly presign?: ((request: PresignRequest) => Promise<URL>) | undefined
 }
 
 /** Chunks may be kept: nobody changes one after it was given. The same holds for the bytes of a `Content`. */

@@ -52,9 +52,9 @@ export function itWith(ability: Ability, lacking: Lacking, title: string, test: 
 export function ableTo<M extends Exclude<Ability, 'medium'>>(
   store: Store,
   method: M,
-): Store & Required<Pick<Store, M>> {
+): Store & { readonly [Key in M]-?: NonNullable<Store[Key]> } {
   if (store[method] === undefined) throw new Error(`The store lacks ${method} and did not say so.`)
-  return store as Store & Required<Pick<Store, M>>
+  return store as Store & { readonly [Key in M]-?: NonNullable<Store[Key]> }
 }
 
 export async function* body(...chunks: readonly (string | Uint8Array)[]): AsyncGenerator<Uint8Array, void> {

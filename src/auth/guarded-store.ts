@@ -1,0 +1,200 @@
+import { denied, isOwn, type Rights } from './rights.js'
+import { Failure, isFailure } from '../core/failure.js'
+import type { StorePath } from '../core/path.js'
+import type {
+  Action,
+  Body,
+  Content,
+  Entry,
+  EntryChange,
+  ListOptions,
+  OpenOptions,
+  PresignRequest,
+  RemoveOptions,
+  Store,
+  Transfer,
+  WriteOptions,
+  Written,
+} from '../store/store.js'
+
+/**
+ * A store with one caller's rights around it: which method needs which action is written here and nowhere else. One is
+ * made for each request, so it holds nothing of its own. An ability is there where the store has it. A multipart upload is
+ * named by an id that says nothing of its path: whoever offers `uploads` must bind the two, so they do not pass.
+ */
+export class GuardedStore implements Store {
+  readonly #store: Store
+  readonly #rights: Rights
+
+  constructor(store: Store, rights: Rights) {
+    this.#store = store
+    this.#rights = rights
+  }
+
+  async stat(path: StorePath, signal?: AbortSignal): Promise<Entry | undefined> {
+    if (isOwn(path)) return undefined
+    if (this.#rights.sees(path, false)) return this.#store.stat(path, signal)
+    if (!this.#rights.sees(path, true)) throw denied('list', path)
+    const entry = await this.#store.stat(path, signal)
+    if (entry?.kind === 'file') throw denied('list', path)
+    return entry
+  }
+
+  async *list(directory: StorePath, options?: ListOptions): AsyncGenerator<readonly Entry[]> {
+    const rights = this.#rights
+    rights.demandVisible(directory)
+    // The root may hold Postern's own name, which nobody sees.
+    const all = directory !== '/' && rights.permit.allowsAllBelow('list', directory)
+    for await (const entries of this.#store.list(directory, options)) {
+      yield all ? entries : entries.filter((entry) => rights.sees(entry.path, entry.kind === 'directory'))
+    }
+  }
+
+  async open(path: StorePath, options?: OpenOptions): Promise<Content> {
+    this.#rights.demand('read', path)
+    return this.#store.open(path, options)
+  }
+
+  async write(path: StorePath, body: Body, options: WriteOptions = {}): Promise<Written> {
+    return this.#rights.put(path, options, (narrow) => this.#store.write(path, body, narrow))
+  }
+
+  async change(path: StorePath, change: EntryChange): Promise<Entry> {
+    this.#rights.demand('replace', path)
+    await this.#rights.checkLocks(path, 'self', false)
+    return this.#store.change(path, change)
+  }
+
+  async makeDirectory(path: StorePath, signal?: AbortSignal): Promise<Entry> {
+    this.#rights.demand('create', path)
+    await this.#rights.checkPut(path)
+    return this.#store.makeDirectory(path, signal)
+  }
+
+  async remove(path: StorePath, options?: RemoveOptions): Promise<void> {
+    this.#rights.demand('delete', path)
+    await this.#rights.checkLocks(path, 'self', true)
+    await this.#store.remove(path, options)
+  }
+
+  async copy(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
+    const rights = this.#rights
+    // A directory's own copy shows no more than its name.
+    if (!rights.allows('read', from)) {
+      if (!rights.sees(from, true) || (await this.#store.stat(from))?.kind !== 'directory') throw denied('read', from)
+    }
+    return this.#store.copy(from, to, await rights.checkTarget(to, options))
+  }
+
+  async move(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
+    const rights = this.#rights
+    rights.demand('read', from)
+    rights.demand('delete', from)
+    await rights.checkLocks(from, 'self', true)
+    return this.#store.move(from, to, await rights.checkTarget(to, options))
+  }
+
+  async permits(action: Action, path: StorePath): Promise<boolean> {
+    return this.#rights.allows(action, path) && (await this.#store.permits(action, path))
+  }
+
+  close(): Promise<void> {
+    return this.#store.close()
+  }
+
+  get settle(): Store['settle'] {
+    const { settle } = this.#store
+    return settle && (() => settle.call(this.#store))
+  }
+
+  get removeTree(): Store['removeTree'] {
+    const { removeTree } = this.#store
+    const rights = this.#rights
+    return (
+      removeTree &&
+      (async (path, signal) => {
+        rights.demand('delete', path)
+        demandAllBelow(rights, ['delete'], path)
+        await rights.checkLocks(path, 'self', true)
+        await shortWay(rights.checkLocks(path, 'tree', true))
+        await removeTree.call(this.#store, path, signal)
+      })
+    )
+  }
+
+  get moveTree(): Store['moveTree'] {
+    const { moveTree } = this.#store
+    const rights = this.#rights
+    return (
+      moveTree &&
+      (async (from, to) => {
+        rights.demand('read', from)
+        rights.demand('delete', from)
+        rights.demand('create', to)
+        demandAllBelow(rights, ['read', 'delete'], from)
+        demandAllBelow(rights, ['create'], to)
+        await rights.checkLocks(from, 'self', true)
+        await shortWay(rights.checkLocks(from, 'tree', true))
+        await rights.checkLocks(to, 'tree', true)
+        return moveTree.call(this.#store, from, to)
+      })
+    )
+  }
+
+  get assemble(): Store['assemble'] {
+    const { assemble } = this.#store
+    const rights = this.#rights
+    return (
+      assemble &&
+      (async (to, pieces, options = {}) => {
+        for (const piece of pieces) if ('from' in piece && piece.from !== to) rights.demand('read', piece.from)
+        return rights.put(to, options, (narrow) => assemble.call(this.#store, to, pieces, narrow))
+      })
+    )
+  }
+
+  get space(): Store['space'] {
+    const { space } = this.#store
+    return (
+      space &&
+      (async (path) => {
+        this.#rights.demandVisible(path)
+        return space.call(this.#store, path)
+      })
+    )
+  }
+
+  get presign(): Store['presign'] {
+    const { presign } = this.#store
+    const rights = this.#rights
+    return (
+      presign &&
+      (async (request: PresignRequest) => {
+        if (request.method === 'GET') rights.demand('read', request.path)
+        else {
+          rights.demand('create', request.path)
+          rights.demand('replace', request.path)
+          await rights.checkPut(request.path)
+        }
+        return presign.call(this.#store, request)
+      })
+    )
+  }
+}
+
+/** Throws `unsupported` where some of what lies below is not granted: the short way is closed. */
+function demandAllBelow(rights: Rights, actions: readonly Action[], path: StorePath): void {
+  for (const action of actions) if (!rights.permit.allowsAllBelow(action, path)) throw memberByMember()
+}
+
+async function shortWay(check: Promise<void>): Promise<void> {
+  try {
+    await check
+  } catch (error) {
+    throw isFailure(error, 'locked') ? memberByMember() : error
+  }
+}
+
+function memberByMember(): Failure {
+  return new Failure('unsupported', 'This tree must be dealt with member by member.')
+}
