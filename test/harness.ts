@@ -15,6 +15,8 @@ export interface ServerOptions {
   readonly root?: string
   /** The content of a `postern.yaml`. */
   readonly config?: string
+  /** Listens where the configuration says, the first time on TCP, and not on a free port of its own. */
+  readonly listensAsConfigured?: boolean
   /** Further arguments of `postern serve`. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
@@ -44,10 +46,14 @@ export interface Server {
   readonly port: number
   readonly root: string
   readonly state: string
+  /** Where `config` was written. */
+  readonly configFile: string
   readonly adminPassword: string
   readonly pid: number
   /** Everything the current process has written to standard error. */
   stderr(): string
+  /** Everything it has written to standard output. */
+  stdout(): string
   /** One request on a connection of its own; the target goes out as given. */
   request(method: string, target: string, options?: RequestOptions): Promise<Answer>
   /** A connection for requests that are written by hand. */
@@ -75,6 +81,7 @@ interface Running {
   readonly url: string
   readonly exited: Promise<number | null>
   stderr: string
+  stdout: string
 }
 
 /** Starts `bin/postern.js serve` on a free port and waits until it listens. */
@@ -83,14 +90,16 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const root = options.root ?? join(home, 'data')
   const state = join(home, 'state')
   await mkdir(root, { recursive: true })
+  const configFile = join(home, 'postern.yaml')
   const adminPassword = 'correct horse battery staple'
   const args = ['serve', root, '--state', state, ...(options.args ?? [])]
   if (options.config !== undefined) {
-    await writeFile(join(home, 'postern.yaml'), options.config)
-    args.push('--config', join(home, 'postern.yaml'))
+    await writeFile(configFile, options.config)
+    args.push('--config', configFile)
   }
   const env = { ...cleanEnvironment(), ...options.env, POSTERN_ADMIN_PASSWORD: adminPassword }
-  let running = await launch([...args, '--listen', '127.0.0.1:0'], env).catch(async (error: unknown) => {
+  const anywhere = options.listensAsConfigured === true ? [] : ['--listen', '127.0.0.1:0']
+  let running = await launch([...args, ...anywhere], env).catch(async (error: unknown) => {
     await rm(home, { recursive: true, force: true })
     throw error
   })
@@ -107,8 +116,10 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     },
     root,
     state,
+    configFile,
     adminPassword,
     stderr: () => running.stderr,
+    stdout: () => running.stdout,
     request: async (method, target, request = {}) => {
       const connection = await RawConnection.open(running.port)
       try {
@@ -251,25 +262,24 @@ function cleanEnvironment(): NodeJS.ProcessEnv {
 async function launch(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Running> {
   if (!existsSync(program)) throw new Error('bin/postern.js is missing')
   const child = spawn(process.execPath, [program, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
-  let stdout = ''
-  const running: { stderr: string } = { stderr: '' }
+  const running: { stderr: string; stdout: string } = { stderr: '', stdout: '' }
   const exited = new Promise<number | null>((resolve) => child.on('close', (code) => resolve(code)))
   child.stderr.on('data', (bytes: Buffer) => (running.stderr += bytes.toString('utf8')))
   const url = await new Promise<string>((resolve, reject) => {
     const patience = setTimeout(() => {
       child.kill('SIGKILL')
-      reject(new Error(`the server did not say that it listens:\n${stdout}\n${running.stderr}`))
+      reject(new Error(`the server did not say that it listens:\n${running.stdout}\n${running.stderr}`))
     }, 30_000)
     child.stdout.on('data', (bytes: Buffer) => {
-      stdout += bytes.toString('utf8')
-      const found = /^listening (https?:\/\/\S+)$/m.exec(stdout)?.[1]
-      if (found === undefined || !stdout.slice(stdout.indexOf(found)).includes('\n')) return
+      running.stdout += bytes.toString('utf8')
+      const found = /^listening (https?:\/\/\S+)$/m.exec(running.stdout)?.[1]
+      if (found === undefined || !running.stdout.slice(running.stdout.indexOf(found)).includes('\n')) return
       clearTimeout(patience)
       resolve(found.replace(/\/$/, ''))
     })
     void exited.then((code) => {
       clearTimeout(patience)
-      reject(new Error(`the server ended with ${String(code)}:\n${stdout}\n${running.stderr}`))
+      reject(new Error(`the server ended with ${String(code)}:\n${running.stdout}\n${running.stderr}`))
     })
   })
   return Object.assign(running, { process: child, port: Number(new URL(url).port), url, exited })
