@@ -120,9 +120,12 @@ class OneGateway implements Gateway {
     const { locks, properties, stores, basePath, publicOrigins } = this.#options
     const permit = permitOf(identity)
     const holder = { principal: principalOf(identity), tokens: new Set<string>() }
-    const store = await stores.storeFor(identity)
+    const guarded = guard({ store: await stores.storeFor(identity), locks, properties }, permit, holder)
     return {
-      ...guard({ store, locks, properties }, permit, holder),
+      // Each by its name: an object that begins with a spread costs microseconds.
+      store: guarded.store,
+      locks: guarded.locks,
+      properties: guarded.properties,
       identity,
       holder,
       permit,

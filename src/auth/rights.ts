@@ -86,7 +86,7 @@ export class Rights {
       if (makesParents) await this.#checkParents(path)
     }
     try {
-      return await commit({ ...put, beforeCommit })
+      return await commit(Object.assign({}, put, { beforeCommit }))
     } catch (error) {
       throw await this.#explained(error, path, options, put)
     }

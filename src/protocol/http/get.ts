@@ -27,7 +27,8 @@ export async function getFile(context: FileContext): Promise<HttpResponse> {
   if (target.slash) return listDirectory(context)
   let content: Content
   try {
-    content = await session.store.open(target.path, { signal: request.signal })
+    // Without the signal: to make one costs more than most files, and whoever opened it closes it.
+    content = await session.store.open(target.path)
   } catch (error) {
     if (isFailure(error, 'is-directory') || (isFailure(error, 'denied') && (await isDirectory(context))))
       return listDirectory(context)
