@@ -1,6 +1,7 @@
-import { createHmac, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Clock } from '../core/clock.js'
 import { isFailure } from '../core/failure.js'
+import { hmacUnder } from './hmac.js'
 import type { Credential, Directory, RequestFacts, Verdict } from './identity.js'
 
 /** The success among the verdicts. */
@@ -27,14 +28,12 @@ export type CredentialKey = (credential: Credential) => string
 
 /** HMAC-SHA256 under a random key of this process. */
 export function createCredentialKey(): CredentialKey {
-  const secret = randomBytes(32)
+  const hmac = hmacUnder(randomBytes(32))
   const keys = new WeakMap<Credential, string>()
   return (credential) => {
     const known = keys.get(credential)
     if (known !== undefined) return known
-    const key = createHmac('sha256', secret)
-      .update(JSON.stringify(partsOf(credential)))
-      .digest('base64')
+    const key = hmac(JSON.stringify(partsOf(credential)))
     keys.set(credential, key)
     return key
   }
