@@ -19,5 +19,5 @@ it('gives the test vector 2 of RFC 4231', () => {
 })
 
 it('takes no key of more than a block', () => {
-  expect(() => hmacUnder(randomBytes(65))).toThrow(RangeError)
+  expect(() => hmacUnder(randomBytes(65))).toThrow('at most 64 bytes')
 })

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { Failure } from '../core/failure.js'
 
 const blockBytes = 64
 const digestBytes = 32
@@ -8,7 +9,7 @@ const digestBytes = 32
  * object for the garbage collector to finalize at every call, which on the way of each request costs more than the hashing.
  */
 export function hmacUnder(key: Uint8Array): (text: string) => string {
-  if (key.length > blockBytes) throw new RangeError('an HMAC key of more than one block')
+  if (key.length > blockBytes) throw new Failure('invalid', 'An HMAC key may have at most 64 bytes.')
   const inner = Buffer.alloc(blockBytes, 0x36)
   const outer = Buffer.alloc(blockBytes + digestBytes, 0x5c)
   key.forEach((byte, index) => {
