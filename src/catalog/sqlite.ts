@@ -214,7 +214,17 @@ class SqliteCatalog implements Catalog {
     if (this.#closed) return
     this.#closed = true
     await this.#commits.settled()
+    this.#intoOneFile()
     this.#database.close()
+  }
+
+  /** SQLite does this by itself when the last one closes, but not with every engine while statements are left. */
+  #intoOneFile(): void {
+    try {
+      this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    } catch {
+      // Others use it, or the disk is full: the log beside it is as good.
+    }
   }
 
   #write<T>(write: () => T): Promise<T> {
