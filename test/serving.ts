@@ -6,8 +6,10 @@ import { join } from 'node:path'
 import type { FileRange, HttpRequest, HttpResponse } from '../src/core/http.js'
 import type { Exchange } from '../src/transport/exchange.js'
 import { proxyTrust } from '../src/transport/forwarded.js'
+import type { KeyPair } from '../src/transport/key-pair.js'
 import { createNodeTransport } from '../src/transport/node-http.js'
 import type { Listener, Transport, TransportLimits } from '../src/transport/node-http.js'
+import { openCertificate } from '../src/transport/self-signed.js'
 import { RawConnection } from './raw-http.js'
 
 export type Handle = (request: HttpRequest) => Promise<HttpResponse>
@@ -52,16 +54,23 @@ export interface Served {
 /** Starts a transport with this handler on a free port and connects to it. */
 export async function serve(
   handle: Handle,
-  options: { readonly limits?: TransportLimits; readonly trusted?: readonly string[] } = {},
+  options: {
+    readonly limits?: Partial<TransportLimits>
+    readonly trusted?: readonly string[]
+    readonly tls?: KeyPair
+    readonly onCrowd?: (refused: number) => void
+  } = {},
 ): Promise<Served> {
   const over: Exchange[] = []
   let wake: () => void = () => undefined
-  const at: Listener = { name: 'main', at: { kind: 'tcp', host: '127.0.0.1', port: 0 } }
+  const { tls, onCrowd } = options
+  const at: Listener = { name: 'main', at: { kind: 'tcp', host: '127.0.0.1', port: 0 }, ...(tls && { tls }) }
   const transport = createNodeTransport({
     listeners: [at],
     handle,
-    limits: options.limits ?? limits,
+    limits: { ...limits, ...options.limits },
     trust: proxyTrust(options.trusted ?? [], 'auto')!,
+    ...(onCrowd && { onCrowd }),
     onExchange: (exchange) => {
       over.push(exchange)
       wake()
@@ -79,6 +88,12 @@ export async function serve(
       return over
     },
   }
+}
+
+/** Certificates that are made once for a test file. */
+export async function makePair(): Promise<KeyPair> {
+  const { cert, key } = await openCertificate({ directory: temporaryFolder(), hosts: [] })
+  return { cert, key }
 }
 
 /** A transport that is not started yet. */

@@ -5,6 +5,7 @@ import { NodeRequest } from './node-request.js'
 import type { RequestFacts } from './node-request.js'
 import { RequestBody } from './request-body.js'
 import { refusalOf } from './request-check.js'
+import type { HeaderLimits } from './request-check.js'
 import type { Sent } from './response-writer.js'
 
 /** A request and its answer, when both are over. */
@@ -18,7 +19,7 @@ export interface Exchange {
 export interface ExchangesOptions {
   /** Answers a request. What it throws becomes a bare 500. */
   readonly handle: (request: HttpRequest) => Promise<HttpResponse>
-  readonly maximumHeaders: number
+  readonly most: HeaderLimits
   readonly pace: BodyPace
   readonly onExchange: ((exchange: Exchange) => void) | undefined
 }
@@ -58,9 +59,9 @@ export class Exchanges {
     try {
       const request = new NodeRequest(facts, body)
       carrier.outgoing.once('close', () => {
-        if (!carrier.outgoing.writableFinished) request.abandon()
+        if (!carrier.delivered) request.abandon()
       })
-      const refusal = refusalOf(facts.head, this.#options.maximumHeaders)
+      const refusal = refusalOf(facts.head, this.#options.most)
       const answer = refusal === undefined ? await this.#answer(request) : { status: refusal, headers: [] }
       const sent = await send(answer, refusal !== undefined)
       this.#options.onExchange?.({ request, sent, received: body.received })

@@ -201,6 +201,7 @@ function headOf(incoming: IncomingMessage): RequestHead {
     version: httpVersionMajor !== 1 ? '0.9' : httpVersionMinor === 0 ? '1.0' : '1.1',
     headers: headerMap(rawHeaders),
     headerCount: rawHeaders.length / 2,
+    headerBytes: 0,
   }
 }
 

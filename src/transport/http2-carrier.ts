@@ -3,7 +3,7 @@ import { constants } from 'node:http2'
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import type { Carrier } from './carrier.js'
 
-const { NGHTTP2_INTERNAL_ERROR, NGHTTP2_NO_ERROR } = constants
+const { NGHTTP2_NO_ERROR } = constants
 
 /** One stream of HTTP/2 (RFC 9113 §5.1): a request and the answer to it. */
 export class Http2Carrier implements Carrier {
@@ -15,7 +15,8 @@ export class Http2Carrier implements Carrier {
     this.outgoing = stream
     // Whatever goes wrong with a stream is seen by what waits for it; without a listener it would end the process.
     stream.on('error', () => undefined)
-    stream.once('aborted', () => stream.destroy())
+    // Later: destroying it while it is being closed makes Node loop for ever.
+    stream.once('aborted', () => process.nextTick(() => stream.destroy()))
     // An answered request whose body nobody reads is over (§8.1); the connection is as good as before.
     stream.once('finish', () => {
       if (this.complete) return
@@ -60,6 +61,7 @@ export class Http2Carrier implements Carrier {
   }
 
   breakOff(): void {
-    this.outgoing.close(NGHTTP2_INTERNAL_ERROR)
+    // `close` would end the stream before it resets it, and the client would take what it has for the whole.
+    this.outgoing.destroy(new Error('the answer is broken off'))
   }
 }

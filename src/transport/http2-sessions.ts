@@ -30,7 +30,7 @@ const streamWindow = 256 * 1024
 const nuisanceBurst = 1000
 const nuisancesPerSecond = 33
 
-const { NGHTTP2_CANCEL, NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = constants
+const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM } = constants
 
 /** What is going on in one connection. */
 interface Session {
@@ -169,14 +169,16 @@ function headOf(rawHeaders: readonly string[]): RequestHead {
     else if (!name.startsWith(':')) plain.push(name, value)
   }
   const headerCount = plain.length / 2 + cookies.length
+  // Node keeps its own limit only for those who have confirmed the settings that name it.
+  const headerBytes = rawHeaders.reduce((sum, text) => sum + text.length, 0)
   // A client may send a cookie in pieces, which are one header (§8.2.3).
   if (cookies.length > 0) plain.push('cookie', cookies.join('; '))
-  return { method, target, version: '2.0', headers: headerMap(plain), headerCount, authority }
+  return { method, target, version: '2.0', headers: headerMap(plain), headerCount, headerBytes, authority }
 }
 
 /** Nothing has moved on this stream for the idle time. */
 function silent(carrier: Http2Carrier, body: RequestBody): void {
   if (body.isWaiting) body.fail(new Failure('timeout', 'The client sent nothing more of its body for too long.'))
   // Bytes on their way mean a client that does not take them, not an answer that takes long to make.
-  else if (carrier.outgoing.writableLength > 0) carrier.outgoing.close(NGHTTP2_CANCEL)
+  else if (carrier.outgoing.writableLength > 0) carrier.breakOff()
 }

@@ -120,7 +120,7 @@ class NodeTransport implements Transport {
     this.#options = options
     const { handle, onExchange, limits } = options
     this.#pace = new BodyPace({ bytesPerSecond: limits.bodyBytesPerSecond, graceSeconds: limits.idleSeconds })
-    this.#exchanges = new Exchanges({ handle, onExchange, maximumHeaders: limits.headers, pace: this.#pace })
+    this.#exchanges = new Exchanges({ handle, onExchange, most: limits, pace: this.#pace })
     this.#connections = new Http1Connections(this.#exchanges, limits.requestsPerConnection)
     this.#sessions = new Http2Sessions(this.#exchanges, limits)
     this.#count = new ConnectionCount(limits.connectionsPerAddress)

@@ -9,8 +9,15 @@ export interface RequestHead {
   readonly headers: ReadonlyMap<string, readonly string[]>
   /** How many header lines there are. */
   readonly headerCount: number
+  /** How long they are together; 0 where nothing longer than allowed can come here. */
+  readonly headerBytes: number
   /** `:authority` of HTTP/2. */
   readonly authority?: string | undefined
+}
+
+export interface HeaderLimits {
+  readonly headers: number
+  readonly headerBytes: number
 }
 
 /** Headers about a connection of HTTP/1.1, which nobody may send within HTTP/2 (RFC 9113 §8.2.2). */
@@ -20,9 +27,9 @@ const connectionHeaders = ['connection', 'proxy-connection', 'keep-alive', 'tran
  * The status that refuses a request whose framing or host could be understood in two ways, before anything else looks at
  * it; undefined for a sound one. RFC 9112 §3.2 (hosts), §6.1 (codings), RFC 9113 §8.2.2 and §8.3.1 (HTTP/2).
  */
-export function refusalOf(head: RequestHead, maximumHeaders: number): number | undefined {
+export function refusalOf(head: RequestHead, most: HeaderLimits): number | undefined {
   if (head.version === '0.9') return 505
-  if (head.headerCount > maximumHeaders) return 431
+  if (head.headerCount > most.headers || head.headerBytes > most.headerBytes) return 431
   return hostRefusal(head) ?? (head.version === '2.0' ? streamRefusal(head) : codingRefusal(head))
 }
 
