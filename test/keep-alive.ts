@@ -77,7 +77,8 @@ export interface Load {
 
 /**
  * PUTs and GETs without a pause over so many connections, until told to end: what was written must be what is read. A
- * connection that the server has announced to close is replaced; any other that ends is a failed request.
+ * connection that the server has announced to close is replaced; any other that ends is a failed request. Whom nobody
+ * takes a connection of gives up.
  */
 export function load(server: Server, options: { readonly connections: number; readonly folder?: string }): Load {
   const { connections, folder = '' } = options
@@ -105,6 +106,7 @@ export function load(server: Server, options: { readonly connections: number; re
           failed.push(`${method} ${path} round ${round}: ${String(error)}`)
           connection?.destroy()
           connection = undefined
+          if (String(error).includes('ECONNREFUSED')) return
           if (method === 'PUT') break
         }
       }

@@ -48,9 +48,8 @@ function streamOfLines(shared: boolean): DestinationStream {
   return destination({
     dest: 2,
     sync: false,
-    minLength: wholeWriteBytes,
+    ...(shared ? { minLength: wholeWriteBytes / 2, maxWrite: wholeWriteBytes } : { minLength: wholeWriteBytes }),
     periodicFlush: flushMilliseconds,
-    ...(shared && { maxWrite: wholeWriteBytes }),
   })
 }
 

@@ -122,8 +122,9 @@ export class Crew {
 
   #take(member: Member, report: Report): void {
     if (report.kind === 'hello') {
-      member.briefed = true
-      tell(member, { kind: 'serve', number: member.number, setup: this.#setup })
+      // One that was not ready to listen when all were told to stop.
+      member.briefed = !this.#stopping
+      tell(member, this.#stopping ? { kind: 'stop' } : { kind: 'serve', number: member.number, setup: this.#setup })
     } else if (report.kind === 'applied' || report.kind === 'kept')
       this.#answers.get(answerKey(member, report.change))?.(report)
   }

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { begin } from '../../config/begin.js'
 import { readEnvironment } from '../../config/environment.js'
 import { openGround, sameGround } from '../../config/ground.js'
@@ -14,9 +13,6 @@ import { Crew } from './crew.js'
 import { notify } from './notify.js'
 import { onReloadOrder, untilTold } from './signals.js'
 
-/** What a dead worker was writing is known to be left alone only after a while. */
-const beforeSweepMilliseconds = 3000
-
 /**
  * Serves with several worker processes until told to stop; resolves to the exit code. This process answers no request: it
  * holds the sockets, does once what is to be done once, and puts another worker in the place of one that dies. Throws what
@@ -31,16 +27,12 @@ export async function serveByWorkers(config: Config, sources: ConfigSources): Pr
   const { admin, setup } = beginning
   let ground: Ground = beginning.ground
   let served: Setup = { config, ...(setup.pair && { pair: setup.pair }) }
-  const over = new AbortController()
-  const sweepLater = async (): Promise<void> => {
-    try {
-      await delay(beforeSweepMilliseconds, undefined, { signal: over.signal, ref: false })
-      await ground.sweep()
-    } catch (error) {
-      if (!over.signal.aborted) log.error({ err: error }, 'what a worker left behind could not be removed')
-    }
+  const sweep = (): void => {
+    ground
+      .sweep()
+      .catch((error: unknown) => log.error({ err: error }, 'what a worker left behind could not be removed'))
   }
-  const crew = new Crew({ size: config.workers, setup: served, log, onDeath: () => void sweepLater() })
+  const crew = new Crew({ size: config.workers, setup: served, log, onDeath: sweep })
   let listening: readonly Listening[]
   try {
     await makeRoom(config.listen)
@@ -82,7 +74,6 @@ export async function serveByWorkers(config: Config, sources: ConfigSources): Pr
   await notify('READY=1', log)
   const signal = await told
   log.info({ signal }, 'stopping; running requests may finish')
-  over.abort()
   await Promise.all([notify('STOPPING=1', log), reload.close()])
   await crew.stop()
   await ground.close()
