@@ -1,7 +1,7 @@
 /*
  * Directory-relative system calls that Node does not offer. Every function returns a number: a result, or a negative
  * errno; none throws. `facts` is a Float64Array into which what is known of a file is written, FACTS numbers each.
- * Everything here has a slower way in JavaScript (src/store/proc-calls.ts), on Linux.
+ * Everything here has a slower way in JavaScript (src/store/proc-calls.ts), on Linux, or can be done without.
  */
 #define _GNU_SOURCE
 #define _FILE_OFFSET_BITS 64
@@ -11,11 +11,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/types.h>
@@ -29,7 +31,7 @@
 #define NAPI_VERSION 8
 #include <node_api.h>
 
-#define ABI 1
+#define ABI 3
 #define FACTS 16
 #define PATH_BYTES 4200
 #define NAME_BYTES 1100
@@ -416,6 +418,63 @@ static napi_value reflink(napi_env env, napi_callback_info info) {
 #endif
 }
 
+/* ---- small copies ---- */
+
+#define SMALL_BYTES 65536
+
+static int fill_new(int directory, const char *name, mode_t mode, const char *bytes, size_t size, struct timespec modified) {
+  int fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+  /* A directory that is gone is not a source that is gone. */
+  if (fd < 0) return errno == ENOENT ? -ESTALE : -errno;
+  int error = 0;
+  for (size_t put = 0; put < size && error == 0;) {
+    ssize_t done = write(fd, bytes + put, size - put);
+    if (done >= 0) put += (size_t)done;
+    else if (errno != EINTR) error = errno;
+  }
+  struct stat made;
+  if (error == 0 && fstat(fd, &made) == 0 && (made.st_mode & 0777) != mode && fchmod(fd, mode) != 0) error = errno;
+  struct timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, modified};
+  if (error == 0 && futimens(fd, times) != 0) error = errno;
+  if (close(fd) != 0 && error == 0) error = errno;
+  return -error;
+}
+
+/*
+ * copySmall(from, name, to, newName, seconds, nanoseconds, facts): copies a whole file with its permission bits to a name
+ * that is free, modified then; `facts` tell of the source. Its size, or a negative errno: EFBIG for one that is not small,
+ * ENXIO for what is no file, EEXIST, ESTALE where the directory of the copy is gone. A copy that fails half-way stays.
+ */
+static napi_value copy_small(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char name[NAME_BYTES];
+  char copy[NAME_BYTES];
+  char bytes[SMALL_BYTES];
+  arguments(env, info, values);
+  double *facts = room(env, values[6], 0);
+  if (facts == NULL) return small(env, -EINVAL);
+  if (!text(env, values[1], name, sizeof name) || !text(env, values[3], copy, sizeof copy)) return small(env, -ENAMETOOLONG);
+  int fd = openat(integer(env, values[0]), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  if (fd < 0) return small(env, -errno);
+  int error = look_open(fd, facts) == 0 ? 0 : errno;
+  size_t size = 0;
+  if (error == 0 && facts[0] != KIND_FILE) error = ENXIO;
+  if (error == 0 && facts[2] > SMALL_BYTES) error = EFBIG;
+  if (error == 0) size = (size_t)facts[2];
+  for (size_t got = 0; got < size && error == 0;) {
+    ssize_t done = read(fd, bytes + got, size - got);
+    if (done > 0) got += (size_t)done;
+    /* Shorter meanwhile: the copy would not be what was promised. */
+    else if (done == 0) error = EIO;
+    else if (errno != EINTR) error = errno;
+  }
+  close(fd);
+  if (error != 0) return small(env, -error);
+  struct timespec modified = {.tv_sec = (time_t)real(env, values[4]), .tv_nsec = (long)real(env, values[5])};
+  int result = fill_new(integer(env, values[2]), copy, (mode_t)facts[1] & 0777, bytes, size, modified);
+  return small(env, result < 0 ? result : (int)size);
+}
+
 /* ---- slow calls, off the event loop ---- */
 
 struct work {
@@ -548,6 +607,71 @@ static napi_value sync_file_system(napi_env env, napi_callback_info info) {
   return start(env, work, run_sync);
 }
 
+/* ---- shared memory ---- */
+
+#ifdef __linux__
+static void unmap(napi_env env, void *data, void *hint) {
+  (void)env;
+  munmap(data, (size_t)(uintptr_t)hint);
+}
+
+/* Where this process has the beginning of a file mapped for all to write, or NULL. */
+static void *mapping_of(const char *path) {
+  FILE *maps = fopen("/proc/self/maps", "re");
+  if (maps == NULL) return NULL;
+  char *line = NULL;
+  size_t size = 0;
+  void *found = NULL;
+  for (ssize_t length; found == NULL && (length = getline(&line, &size, maps)) > 0;) {
+    unsigned long from, offset;
+    char rights[5];
+    int name = 0;
+    line[length - 1] = 0;
+    if (sscanf(line, "%lx-%*x %4s %lx %*s %*s %n", &from, rights, &offset, &name) == 3 && name > 0 && offset == 0 &&
+        strcmp(rights, "rw-s") == 0 && strcmp(line + name, path) == 0)
+      found = (void *)from;
+  }
+  free(line);
+  fclose(maps);
+  return found;
+}
+#endif
+
+/*
+ * viewMapping(path, length): the first bytes (at most a page) of a file that this process has mapped already, read-only
+ * in an ArrayBuffer that outlives that mapping. The file is not opened for it: with the closing of any descriptor of a
+ * file all locks of the process on it are gone (fcntl(2)), and those of SQLite must not be. To be called while the other
+ * mapping cannot end.
+ */
+static napi_value view_mapping(napi_env env, napi_callback_info info) {
+#ifdef __linux__
+  napi_value values[ARGUMENTS];
+  napi_value result;
+  char path[PATH_BYTES];
+  char real_path[PATH_MAX];
+  arguments(env, info, values);
+  if (!text(env, values[0], path, sizeof path)) return small(env, -ENAMETOOLONG);
+  int length = integer(env, values[1]);
+  if (length <= 0 || length > 4096) return small(env, -EINVAL);
+  if (realpath(path, real_path) == NULL) return small(env, -errno);
+  void *mapped = mapping_of(real_path);
+  if (mapped == NULL) return small(env, -ENOENT);
+  /* The old size 0 makes a second mapping of the same pages (mremap(2)). */
+  void *view = mremap(mapped, 0, (size_t)length, MREMAP_MAYMOVE);
+  if (view == MAP_FAILED) return small(env, -errno);
+  void *hint = (void *)(uintptr_t)length;
+  if (mprotect(view, (size_t)length, PROT_READ) != 0 ||
+      napi_create_external_arraybuffer(env, view, (size_t)length, unmap, hint, &result) != napi_ok) {
+    munmap(view, (size_t)length);
+    return small(env, -EOPNOTSUPP);
+  }
+  return result;
+#else
+  (void)info;
+  return small(env, -ENOSYS);
+#endif
+}
+
 static const struct {
   const char *name;
   napi_callback call;
@@ -567,8 +691,10 @@ static const struct {
     {"flock", lock_file},
     {"touch", touch},
     {"reflink", reflink},
+    {"copySmall", copy_small},
     {"copyRange", copy_range},
     {"syncFileSystem", sync_file_system},
+    {"viewMapping", view_mapping},
 };
 
 NAPI_MODULE_INIT() {

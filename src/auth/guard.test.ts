@@ -123,6 +123,9 @@ const rules: Readonly<Record<string, readonly Rule[]>> = {
   'store.moveTree': [
     { run: ({ store: on }) => on.moveTree?.(p('/a/d'), p('/b/new')), needs: [[...tree(['read', 'delete'], '/a/d'), ...tree(['create'], '/b/new')]], refusal: ['denied', 'unsupported'] },
   ],
+  'store.copyTree': [
+    { run: ({ store: on }) => on.copyTree?.(p('/a/d'), p('/b/new')), needs: [[...tree(['read'], '/a/d'), ...tree(['create'], '/b/new')]], refusal: ['denied', 'unsupported'] },
+  ],
   'store.assemble': [
     { run: ({ store: on }) => on.assemble?.(p('/a/new'), [{ body: text('x') }]), needs: [[['create', '/a/new']]] },
     { run: ({ store: on }) => on.assemble?.(p('/a/f'), [{ from: p('/a/f'), range: { start: 0, end: 1 } }]), needs: [[['replace', '/a/f']]] },
@@ -232,6 +235,8 @@ describe("what is Postern's own", () => {
       () => on.move(p('/a/f'), at, transfer),
       () => on.moveTree!(at, p('/x')),
       () => on.moveTree!(p('/a'), at),
+      () => on.copyTree!(at, p('/x')),
+      () => on.copyTree!(p('/a'), at),
       () => on.assemble!(p('/x'), [{ from: at, range: { start: 0, end: 1 } }]),
       () => on.assemble!(at, [{ body: text('x') }]),
       () => on.space!(at),
@@ -442,6 +447,7 @@ describe('locks of others', () => {
     ['copy', ({ store: on }) => on.copy(p('/b/f'), p('/a/new'), transfer)],
     ['move in', ({ store: on }) => on.move(p('/b/f'), p('/a/new'), transfer)],
     ['move out', ({ store: on }) => on.move(p('/a/f'), p('/b/new'), transfer)],
+    ['copyTree in', ({ store: on }) => on.copyTree?.(p('/b/d'), p('/a/new'))],
     ['moveTree in', ({ store: on }) => on.moveTree?.(p('/b/d'), p('/a/new'))],
     ['moveTree out', ({ store: on }) => on.moveTree?.(p('/a/d'), p('/b/new'))],
     ['removeTree', ({ store: on }) => on.removeTree?.(p('/a/d'))],
@@ -485,6 +491,10 @@ describe('trees', () => {
     expect(await outcome(() => partly.moveTree!(p('/a'), p('/c')))).toBe('unsupported')
     const target = as(['rw:/a/**', 'rw:/c', 'r:/c/**']).store
     expect(await outcome(() => target.moveTree!(p('/a'), p('/c')))).toBe('unsupported')
+    expect(await outcome(() => partly.copyTree!(p('/a'), p('/c')))).toBe('unsupported')
+    expect(await outcome(() => target.copyTree!(p('/a'), p('/c')))).toBe('unsupported')
+    await take('/c/locked')
+    expect(await outcome(() => as(['rw:/**']).store.copyTree!(p('/a'), p('/c')))).toBe('unsupported')
     expect(await store.stat(p('/a/d/g'))).toBeDefined()
   })
 
@@ -499,6 +509,8 @@ describe('trees', () => {
   it('go at once for who may do all of it', async () => {
     const { store: on } = as(['rw:/a/**', 'rw:/c/**'])
     expect(await outcome(() => on.moveTree!(p('/a'), p('/c')))).toBe('fine')
+    expect(await outcome(() => on.copyTree!(p('/c'), p('/a')))).toBe('fine')
+    expect(await outcome(() => on.removeTree!(p('/a')))).toBe('fine')
     expect(await outcome(() => on.removeTree!(p('/c')))).toBe('fine')
     expect(await store.stat(p('/a'))).toBeUndefined()
   })

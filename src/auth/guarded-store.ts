@@ -141,6 +141,23 @@ export class GuardedStore implements Store {
     )
   }
 
+  get copyTree(): Store['copyTree'] {
+    const { copyTree } = this.#store
+    const rights = this.#rights
+    return (
+      copyTree &&
+      (async (from, to, signal) => {
+        if (!rights.sees(from, true)) throw denied('read', from)
+        rights.demand('create', to)
+        demandAllBelow(rights, ['read'], from)
+        demandAllBelow(rights, ['create'], to)
+        await rights.checkPut(to)
+        await shortWay(rights.checkLocks(to, 'tree', true))
+        return copyTree.call(this.#store, from, to, signal)
+      })
+    )
+  }
+
   get assemble(): Store['assemble'] {
     const { assemble } = this.#store
     const rights = this.#rights

@@ -148,6 +148,18 @@ describe('properties and locks', () => {
     expect(await recordsOf('locks')).toBe(0)
   })
 
+  it('follow a tree that is copied, the locks do not', async () => {
+    await file('/d/a')
+    await file('/d/b/c')
+    await lock('/d/b/c')
+    await mark('/t/b')
+    await store.copyTree!(toPath('/d'), toPath('/t'))
+    expect([await markOf('/t/a'), await markOf('/t/b/c'), await markOf('/d/a')]).toEqual(['/d/a', '/d/b/c', '/d/a'])
+    expect(await markOf('/t/b')).toBeUndefined()
+    expect([await isLocked('/t/b/c'), await isLocked('/d/b/c')]).toEqual([false, true])
+    await expect(store.copyTree!(toPath('/d'), toPath('/t'))).rejects.toMatchObject({ kind: 'exists' })
+  })
+
   it('stay where they are when a move fails', async () => {
     const from = await file('/a')
     await file('/b')
@@ -230,10 +242,19 @@ describe('mendMoves', () => {
 
 describe('bound', () => {
   it('offers what the store offers and nothing more', () => {
-    const { moveTree, removeTree, assemble, space, settle, ...plain } = bound(medium)
-    expect([moveTree, removeTree, assemble, space, settle].every((each) => each !== undefined)).toBe(true)
+    const { moveTree, removeTree, copyTree, assemble, space, settle, ...plain } = bound(medium)
+    expect([moveTree, removeTree, copyTree, assemble, space, settle].every((each) => each !== undefined)).toBe(true)
     const wrapped = tended(plain, open(catalog))
-    for (const name of ['moveTree', 'removeTree', 'assemble', 'space', 'settle', 'uploads', 'presign'] as const)
+    for (const name of [
+      'moveTree',
+      'removeTree',
+      'copyTree',
+      'assemble',
+      'space',
+      'settle',
+      'uploads',
+      'presign',
+    ] as const)
       expect(name in wrapped).toBe(false)
   })
 

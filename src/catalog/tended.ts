@@ -54,13 +54,19 @@ export function tended(store: Store, records: Records): Store {
       return relocate(records, from, to, () => store.move(from, to, options))
     },
   }
-  const { removeTree, moveTree, assemble, uploads } = bound(store)
+  const { removeTree, moveTree, copyTree, assemble, uploads } = bound(store)
   if (removeTree !== undefined)
     self.removeTree = async (path, signal) => {
       await removeTree(path, signal)
       await forget(path)
     }
   if (moveTree !== undefined) self.moveTree = (from, to) => relocate(records, from, to, () => moveTree(from, to))
+  if (copyTree !== undefined)
+    self.copyTree = async (from, to, signal) => {
+      const written = await copyTree(from, to, signal)
+      await properties.copyTree(from, to)
+      return written
+    }
   if (assemble !== undefined)
     self.assemble = async (to, pieces, options) => {
       const written = await assemble(to, pieces, options)
@@ -100,6 +106,7 @@ export function bound(store: Store): { -readonly [Key in keyof Store]: Store[Key
     ...(store.settle && { settle: store.settle.bind(store) }),
     ...(store.removeTree && { removeTree: store.removeTree.bind(store) }),
     ...(store.moveTree && { moveTree: store.moveTree.bind(store) }),
+    ...(store.copyTree && { copyTree: store.copyTree.bind(store) }),
     ...(store.uploads && { uploads: store.uploads }),
     ...(store.assemble && { assemble: store.assemble.bind(store) }),
     ...(store.space && { space: store.space.bind(store) }),

@@ -129,6 +129,14 @@ function catalogNotes(catalog: Catalog): Notes {
     forget: async (key) => {
       await catalog.swap(group, key, undefined, 'any')
     },
+    async keys(atMost) {
+      const keys = new Set<string>()
+      for await (const items of catalog.list(group)) {
+        for (const { name } of items) keys.add(name)
+        if (keys.size > atMost) return undefined
+      }
+      return keys
+    },
   }
 }
 

@@ -34,7 +34,8 @@ export async function* list(
   yield* options.order === 'key' ? walk.inOrder(directory, fd, []) : walk.inAnyOrder(directory, fd)
 }
 
-function openDirectory(context: LocalContext, path: StorePath): number {
+/** Opens a directory to list. Throws `not-found`, `not-directory`. */
+export function openDirectory(context: LocalContext, path: StorePath): number {
   if (isReserved(path)) throw new Failure('not-found', 'There is no such directory.', { path })
   const facts = new Float64Array(factsLength)
   const looked = context.beneath.stat(path, facts)

@@ -8,6 +8,18 @@ export interface Notes {
   put(key: string, value: Uint8Array): Promise<void>
   /** Also where there is none. */
   forget(key: string): Promise<void>
+  /** All keys there are; undefined where there are more. Without it each file is asked about. */
+  keys?(atMost: number): Promise<ReadonlySet<string> | undefined>
+}
+
+/** As many keys are fetched at once sooner than files are asked about one by one. */
+const fewKeys = 1000
+
+/** Of which files anything may be noted, as of one moment. */
+export interface Sieve {
+  /** Nothing is noted of any. */
+  readonly isEmpty: boolean
+  mayHold(known: Known): boolean
 }
 
 /** Notes that live as long as the process. */
@@ -21,6 +33,7 @@ export function memoryNotes(): Notes {
     forget: async (key) => {
       notes.delete(key)
     },
+    keys: async (atMost) => (notes.size > atMost ? undefined : new Set(notes.keys())),
   }
 }
 
@@ -63,6 +76,13 @@ export class NoteBook {
     if (written.changed !== known.changed || names.length === 0) return attributes
     const digests = Object.fromEntries(names.map(([name, text]) => [name, new Uint8Array(Buffer.from(text, 'base64'))]))
     return { ...attributes, digests: digests satisfies Partial<Record<DigestName, Uint8Array>> }
+  }
+
+  /** For work on many files: spares most of them the question. */
+  async sieve(): Promise<Sieve> {
+    const keys = await this.#notes.keys?.(fewKeys)
+    if (keys === undefined) return { isEmpty: false, mayHold: () => true }
+    return { isEmpty: keys.size === 0, mayHold: (known) => keys.size > 0 && keys.has(this.#key(known)) }
   }
 
   /** Replaces what is noted. `settled` is false as long as the file has still to be renamed. */

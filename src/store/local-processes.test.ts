@@ -155,6 +155,49 @@ describe.each(ways)('several processes, addon: %s', (native) => {
     expect(readdirSync(root)).toEqual([])
   })
 
+  it('takes away the copy of a tree whose process was killed, and not before', async () => {
+    mkdirSync(join(root, 'd'))
+    for (let i = 0; i < 20_000; i++) writeFileSync(join(root, 'd', String(i)), 'x')
+    const { child, lines } = run(
+      `const copying = store.copyTree(p('/d'), p('/e'))
+       setImmediate(() => {
+         console.log(fs.readdirSync(${JSON.stringify(root)}).length)
+         process.kill(process.pid, 'SIGSTOP')
+       })
+       await copying`,
+      native,
+    )
+    expect(await nextLine(lines)).toBe('2')
+    const store = await openLocalStore({ root, durability: 'fast', symlinks: 'absent', native, sweeps: false })
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3600_000 })
+    expect(await store.sweep()).toBe(0)
+    expect(readdirSync(root)).toHaveLength(2)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    if (!native) vi.setSystemTime(Date.now() + 24 * 3600_000)
+    expect(await store.sweep()).toBe(1)
+    expect(readdirSync(root)).toEqual(['d'])
+    await store.close()
+  })
+
+  it('leaves out what may not be read, member by member', async ({ skip }) => {
+    if (process.getuid?.() !== 0) skip('only root can become somebody else')
+    chmodSync(root, 0o777)
+    mkdirSync(join(root, 'd', 'closed'), { recursive: true })
+    writeFileSync(join(root, 'd', 'f'), 'x')
+    writeFileSync(join(root, 'd', 'secret'), 'x', { mode: 0o600 })
+    chmodSync(join(root, 'd', 'closed'), 0o700)
+    const { child, lines } = run(
+      `console.log(await store.copyTree(p('/d'), p('/e')).catch(({ kind }) => kind))`,
+      native,
+      'fast',
+      65534,
+    )
+    expect(await nextLine(lines)).toBe('unsupported')
+    await once(child, 'exit')
+    expect(readdirSync(root)).toEqual(['d'])
+  })
+
   it('lets exactly one process make each name', async () => {
     const script = `
       let won = 0
@@ -238,6 +281,7 @@ describe.each(ways)('several processes, addon: %s', (native) => {
         await kindOf(store.move(p('/d/e/copy'), p('/d/copy'), { overwrite: true }))
         await kindOf(store.remove(name))
         await kindOf(store.removeTree(p('/d/e/deep')))
+        await kindOf(store.copyTree(p('/d'), p('/copied')))
         await kindOf(store.change(p('/d/f'), { modified: 1000 }))
         await kindOf(
           (async () => {
@@ -245,6 +289,7 @@ describe.each(ways)('several processes, addon: %s', (native) => {
               for (const entry of batch) expect(entry.size).not.toBe('outside'.length)
           })(),
         )
+        await kindOf(store.removeTree(p('/copied')))
       }
       swapper.kill('SIGKILL')
       await once(swapper, 'exit')

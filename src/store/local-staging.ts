@@ -25,14 +25,14 @@ const writeChunks = promisify(writev)
 const truncate = promisify(ftruncate)
 const sync = promisify(fdatasync)
 
-/** The names that this module and `local-remove.ts` make, and a sweep may remove. */
-export const leftoverName = /^\.postern-(?:write|trash)-[0-9a-z]{16,}$/
+/** The names made here, by `local-remove.ts` and by `local-copy-tree.ts`, which a sweep may remove. */
+export const leftoverName = /^\.postern-(write|trash|tree)-[0-9a-z]{16,}$/
 
 const own = randomBytes(8).toString('hex')
 let count = 0
 
 /** A reserved name that nothing has yet, as far as chance can promise. */
-export function reservedName(purpose: 'write' | 'trash'): string {
+export function reservedName(purpose: 'write' | 'trash' | 'tree'): string {
   return `.postern-${purpose}-${own}${(count++).toString(36)}`
 }
 
@@ -108,28 +108,12 @@ export class Staging {
   }
 
   /**
-   * Appends bytes `[start, end)` of an open file: shared where the disk can, copied off the event loop else, holes kept.
-   * `goOn` is called between pieces of a large copy and may throw.
+   * Appends bytes `[start, end)` of an open file like `copyBytes`.
    */
   async appendFrom(fd: number, start: number, end: number, goOn: () => void): Promise<void> {
-    const { calls } = this.#context.beneath
-    const length = end - start
     const at = this.#position
-    this.#position += length
-    if (at === 0 && start === 0 && length > smallBytes && calls.reflink(fd, this.fd) >= 0) {
-      await onDisk(this.#path, truncate(this.fd, end))
-      return
-    }
-    await onDisk(this.#path, truncate(this.fd, at + length))
-    const piece = 64 * 1024 * 1024
-    for (let done = 0; done < length;) {
-      goOn()
-      const copied = await calls.copyRange(fd, start + done, this.fd, at + done, Math.min(piece, length - done))
-      if (copied < 0) throw failureOf(copied, this.#path)
-      // The source became shorter meanwhile: the new file would not be what was promised.
-      if (copied === 0) throw failureOf(-errno.EIO, this.#path)
-      done += copied
-    }
+    this.#position += end - start
+    await copyBytes(this.#context, { fd, start, end }, { fd: this.fd, at, path: this.#path }, goOn)
   }
 
   /** Permission bits; owner and group of the file that is replaced, as far as the system allows. */
@@ -170,5 +154,32 @@ export class Staging {
   discard(): void {
     this.#context.beneath.calls.unlinkAt(this.#directory, this.name, false)
     this.close()
+  }
+}
+
+/**
+ * Copies bytes `[start, end)` of an open file to place `at` in another, which ends with them: shared where the disk can,
+ * copied off the event loop else, holes kept. `goOn` is called between pieces of a large copy and may throw.
+ */
+export async function copyBytes(
+  { beneath: { calls } }: LocalContext,
+  { fd: from, start, end }: { readonly fd: number; readonly start: number; readonly end: number },
+  { fd: to, at, path }: { readonly fd: number; readonly at: number; readonly path: StorePath },
+  goOn: () => void,
+): Promise<void> {
+  const length = end - start
+  if (at === 0 && start === 0 && length > smallBytes && calls.reflink(from, to) >= 0) {
+    await onDisk(path, truncate(to, end))
+    return
+  }
+  await onDisk(path, truncate(to, at + length))
+  const piece = 64 * 1024 * 1024
+  for (let done = 0; done < length;) {
+    goOn()
+    const copied = await calls.copyRange(from, start + done, to, at + done, Math.min(piece, length - done))
+    if (copied < 0) throw failureOf(copied, path)
+    // The source became shorter meanwhile: the new file would not be what was promised.
+    if (copied === 0) throw failureOf(-errno.EIO, path)
+    done += copied
   }
 }

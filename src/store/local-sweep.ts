@@ -10,7 +10,7 @@ import { directoryKind, fact, factsLength, fileKind } from './native.js'
 
 const { O_RDONLY, O_DIRECTORY, O_NONBLOCK } = constants
 
-/** A file is locked right after it was made; older than this and not locked, nobody writes it. */
+/** A file, or the copy of a tree, is locked right after it was made; older than this and not locked, nobody writes it. */
 const unlockedAgeSeconds = 2
 
 /** Without locks only time tells. */
@@ -80,15 +80,17 @@ async function removeLeftover(
   const { calls, isNative } = context.beneath
   if (calls.statAt(directory, name, facts) < 0) return false
   const kind = facts[fact.kind]
-  if (kind === directoryKind) return await emptyAndRemove(context, directory, name)
+  const isTrash = leftoverName.exec(name)?.[1] === 'trash'
+  if (kind === directoryKind && isTrash) return await emptyAndRemove(context, directory, name)
   const age = Date.now() / 1000 - (facts[fact.changedSeconds] ?? 0)
-  if (kind !== fileKind) return false
+  if (kind !== fileKind && kind !== directoryKind) return false
   if (!isNative && age < withoutLocksAgeSeconds) return false
   const fd = calls.openAt(directory, name, O_RDONLY | O_NONBLOCK, 0)
   if (fd < 0) return false
   try {
     if (calls.flock(fd, true) < 0) return false
     if (isNative && age < unlockedAgeSeconds) return 'young'
+    if (kind === directoryKind) return await emptyAndRemove(context, directory, name)
     if (calls.unlinkAt(directory, name, false) < 0) return false
     context.later(context.notes.forget(knownOf(facts)))
     return true

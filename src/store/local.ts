@@ -7,6 +7,7 @@ import { throwIfAborted } from './aborted.js'
 import { Beneath } from './beneath.js'
 import { requireConditions } from './conditions.js'
 import { isAbsent, isReserved, type LocalContext, openFile } from './local-context.js'
+import { copyTree } from './local-copy-tree.js'
 import { changeEntry, makeDirectory } from './local-directory.js'
 import { failureOf } from './local-errors.js'
 import { entryOfKnown, isForeign, knownOf } from './local-facts.js'
@@ -60,6 +61,7 @@ export interface LocalStore extends Store {
   settle(): Promise<void>
   removeTree(path: StorePath, signal?: AbortSignal): Promise<void>
   moveTree(from: StorePath, to: StorePath): Promise<Written>
+  copyTree(from: StorePath, to: StorePath, signal?: AbortSignal): Promise<Written>
   assemble(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written>
   space(path: StorePath): Promise<Space>
   /** Removes what crashed processes left behind; gives how many. */
@@ -183,6 +185,10 @@ class LocalDirectoryStore implements LocalStore {
 
   async moveTree(from: StorePath, to: StorePath): Promise<Written> {
     return await moveTree(this.#context, from, to)
+  }
+
+  async copyTree(from: StorePath, to: StorePath, signal?: AbortSignal): Promise<Written> {
+    return await copyTree(this.#context, from, to, signal)
   }
 
   async removeTree(path: StorePath, signal?: AbortSignal): Promise<void> {

@@ -161,11 +161,7 @@ class MemoryStore implements Store {
     throwIfAborted(options.signal)
     const source = this.#existing(from)
     const present = this.#requireTarget(source, from, to, options.overwrite)
-    const now = this.#clock.now()
-    const node: Node =
-      source.kind === 'file'
-        ? { ...source, etag: this.#nextEtag(), modified: now, created: now }
-        : { ...this.#newDirectory(), attributes: source.attributes }
+    const node = this.#copyOf(source.kind === 'file' ? source : { ...source, members: new Map() })
     this.#put(this.#parent(to), to, node)
     return { entry: entryOf(to, node), created: present === undefined }
   }
@@ -196,6 +192,17 @@ class MemoryStore implements Store {
     this.#drop(from)
     this.#put(parent, to, source)
     return { entry: entryOf(to, source), created: true }
+  }
+
+  async copyTree(from: StorePath, to: StorePath, signal?: AbortSignal): Promise<Written> {
+    throwIfAborted(signal)
+    const source = this.#existing(from)
+    if (source.kind === 'file') throw notDirectory(from)
+    if (isWithin(to, from)) throw intoItself(to)
+    if (this.#find(to) !== undefined) throw exists(to)
+    const node = this.#copyOf(source)
+    this.#put(this.#parent(to), to, node)
+    return { entry: entryOf(to, node), created: true }
   }
 
   async settle(): Promise<void> {
@@ -317,6 +324,13 @@ class MemoryStore implements Store {
       etag: this.#nextEtag(),
       attributes: {},
     }
+  }
+
+  #copyOf(source: Node): Node {
+    const now = this.#clock.now()
+    if (source.kind === 'file') return { ...source, etag: this.#nextEtag(), modified: now, created: now }
+    const members = new Map([...source.members].map(([name, member]) => [name, this.#copyOf(member)]))
+    return { ...this.#newDirectory(), attributes: source.attributes, members }
   }
 
   #nextEtag(): string {

@@ -29,10 +29,33 @@ export interface DirectoryCalls {
   touch(fd: number, seconds: number, nanoseconds: number): number
   /** Makes an empty file share all bytes of another; fails where the filesystem cannot. */
   reflink(from: number, to: number): number
+  /**
+   * Copies a whole file of at most 64 KiB to a name that is free, with its permission bits, modified then; `facts` tell of
+   * the source. Gives its size; EFBIG for a larger one, ENXIO for what is no file, ESTALE where the directory of the copy
+   * is gone. A copy that fails half-way stays.
+   */
+  copySmall(
+    from: number,
+    name: string,
+    to: number,
+    newName: string,
+    seconds: number,
+    nanoseconds: number,
+    facts: Float64Array,
+  ): number
   /** Copies bytes off the event loop, keeping holes; gives how many, fewer at the end of the source. */
   copyRange(from: number, start: number, to: number, at: number, length: number): Promise<number>
   /** Makes all of a filesystem durable, off the event loop; ENOSYS where that cannot be done. */
   syncFileSystem(fd: number): Promise<number>
+}
+
+/** What else the addon can do, for which there is no slower way. */
+export interface MemoryCalls {
+  /**
+   * The first bytes (at most 4,096) of a file that this process has mapped for writing already, as they are at any time;
+   * to be read only. A negative errno where there is no such mapping or the system cannot do it.
+   */
+  viewMapping(path: string, length: number): ArrayBuffer | number
 }
 
 /** What is known of a file, as `statAt` and its like fill it in. */
@@ -63,12 +86,11 @@ export const linkKind = 3
 export const otherKind = 4
 
 /** The addon as `scripts/build-native.mjs` builds it; undefined where it was not built or is of another version. */
-export function loadNative(): DirectoryCalls | undefined {
+export function loadNative(): (DirectoryCalls & MemoryCalls) | undefined {
   const require = createRequire(import.meta.url)
   try {
-    const addon = require(`../../native/postern-${process.platform}-${process.arch}.node`) as DirectoryCalls & {
-      readonly abi: number
-    }
+    const addon = require(`../../native/postern-${process.platform}-${process.arch}.node`) as DirectoryCalls &
+      MemoryCalls & { readonly abi: number }
     return addon.abi === nativeAbi ? addon : undefined
   } catch {
     return undefined
@@ -76,4 +98,4 @@ export function loadNative(): DirectoryCalls | undefined {
 }
 
 /** Raised together with `ABI` in native/postern.c. */
-const nativeAbi = 1
+const nativeAbi = 3

@@ -5,6 +5,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  fchmodSync,
   fstatSync,
   futimesSync,
   linkSync,
@@ -14,10 +15,12 @@ import {
   read,
   readdirSync,
   readlinkSync,
+  readSync,
   renameSync,
   rmdirSync,
   unlinkSync,
   write,
+  writeSync,
 } from 'node:fs'
 import { constants as system } from 'node:os'
 import { promisify } from 'node:util'
@@ -53,6 +56,9 @@ const syncPrograms = ['/bin/sync', '/usr/bin/sync']
 const run = promisify(execFile)
 const read_ = promisify(read)
 const write_ = promisify(write)
+
+/** Reused by every small copy: those never wait in between. */
+const smallCopy = Buffer.allocUnsafeSlow(64 * 1024)
 
 const calls: DirectoryCalls = {
   openAt: (directory, name, flags, mode) =>
@@ -122,6 +128,35 @@ const calls: DirectoryCalls = {
       return 0
     }),
   reflink: () => -system.errno.EOPNOTSUPP,
+  copySmall(from, name, to, newName, seconds, nanoseconds, facts) {
+    const readable = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
+    const fd = attempt(() => openSync(member(from, name), readable))
+    if (fd < 0) return fd
+    const bytes = attempt(() => {
+      tell(fstatSync(fd, { bigint: true }), facts, 0)
+      if (facts[fact.kind] !== fileKind) return -system.errno.ENXIO
+      const size = facts[fact.size] ?? 0
+      if (size > smallCopy.length) return -system.errno.EFBIG
+      for (let got = 0; got < size;) {
+        const more = readSync(fd, smallCopy, got, size - got, got)
+        if (more === 0) return -system.errno.EIO
+        got += more
+      }
+      return size
+    })
+    closeSync(fd)
+    if (bytes < 0) return bytes
+    const mode = (facts[fact.mode] ?? 0) & 0o777
+    const copy = calls.openAt(to, newName, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, mode)
+    if (copy < 0) return copy === -system.errno.ENOENT ? -system.errno.ESTALE : copy
+    const result = carryOut(() => {
+      for (let put = 0; put < bytes;) put += writeSync(copy, smallCopy, put, bytes - put, put)
+      fchmodSync(copy, mode)
+    })
+    const touched = result < 0 ? result : calls.touch(copy, seconds, nanoseconds)
+    closeSync(copy)
+    return touched < 0 ? touched : bytes
+  },
   async copyRange(from, start, to, at, length) {
     const buffer = Buffer.allocUnsafe(Math.min(length, 1 << 20))
     let done = 0

@@ -90,6 +90,14 @@ export interface Store {
    */
   readonly moveTree?: ((from: StorePath, to: StorePath) => Promise<Written>) | undefined
 
+  /**
+   * Copies a directory with all below it, like `copy` each, to where nothing is: durable, and in what looks like one step.
+   * Only for callers who may read all below, and create all below the target, and know of no lock there. All or nothing.
+   * Throws `not-found`, `not-directory` for a source that is a file, like `copy` for the target, `denied` into itself,
+   * `no-space`; `unsupported` where it must be done member by member, as where one of them cannot be read.
+   */
+  readonly copyTree?: ((from: StorePath, to: StorePath, signal?: AbortSignal) => Promise<Written>) | undefined
+
   /** Multipart uploads whose parts are already where the file will be. */
   readonly uploads?: Uploads | undefined
 

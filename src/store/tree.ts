@@ -32,11 +32,12 @@ export interface TreeTransferred extends TreeRemoved {
 }
 
 /**
- * Copies a file, a directory alone (`depth` 0) or a tree (RFC 4918 §9.8), as far as it can; it is all durable when this
- * resolves. Throws what is wrong with source or target themselves: `not-found`, `no-parent`, `not-directory`, `exists`,
- * `denied` (onto itself, into itself, over a directory that holds the source); `incomplete` where the signal aborts,
- * with what was copied left in place. Failures of members are reported for the target's member, for the source's where
- * it could not be read. A member of the source that vanishes meanwhile is passed over.
+ * Copies a file, a directory alone (`depth` 0) or a tree (RFC 4918 §9.8): in one step where the store can, else as far as
+ * it can. It is all durable when this resolves. Throws what is wrong with source or target themselves: `not-found`,
+ * `no-parent`, `not-directory`, `exists`, `denied` (onto itself, into itself, over a directory that holds the source);
+ * `incomplete` where the signal aborts, with what was copied member by member left in place. Where the medium is full in
+ * the one step, that is `no-space` and nothing is left. Failures of members are reported for the target's member, for
+ * the source's where it could not be read. A member of the source that vanishes meanwhile is passed over.
  */
 export async function copyTree(
   store: Store,
@@ -49,6 +50,13 @@ export async function copyTree(
   const room = await makeRoom(store, from, to, options, work)
   if (room === undefined) return { created: false, ...work.outcome() }
   const whole = room.source.kind === 'directory' && options.depth !== 0
+  if (whole && store.copyTree !== undefined) {
+    try {
+      return { created: room.created, entry: (await store.copyTree(from, to, signal)).entry, ...work.outcome() }
+    } catch (error) {
+      if (!isFailure(error, 'unsupported')) throw error
+    }
+  }
   const durably = whole ? later(store, signal) : withSignal(signal)
   const { entry } = await store.copy(from, to, { overwrite: room.overwrite, ...durably })
   if (!whole) return { created: room.created, entry, ...work.outcome() }

@@ -17,7 +17,14 @@ import {
   type Group,
 } from './subject.js'
 
-const methods: readonly Exclude<Ability, 'medium'>[] = ['settle', 'removeTree', 'moveTree', 'assemble', 'space']
+const methods: readonly Exclude<Ability, 'medium'>[] = [
+  'settle',
+  'removeTree',
+  'moveTree',
+  'copyTree',
+  'assemble',
+  'space',
+]
 
 export const abilities: Group = (subject, lacking) => {
   it('has exactly the abilities that it says it has', () => {
@@ -89,6 +96,97 @@ export const abilities: Group = (subject, lacking) => {
       expect(await failureOf(able.moveTree(p('/d'), p('/d/a/new')))).toBe('denied')
       expect(await failureOf(able.moveTree(p('/'), p('/new')))).toBe('denied')
       expect(await snapshot(store)).toEqual(all)
+    })
+  })
+
+  describe('copyTree', () => {
+    itWith(
+      'copyTree',
+      lacking,
+      'copies a tree with all that is known of its files, and leaves the source',
+      async () => {
+        const { store } = subject()
+        const able = ableTo(store, 'copyTree')
+        const large = 'large '.repeat(100_000)
+        await store.write(p('/d/a/f'), body('bytes'), {
+          parents: true,
+          attributes: { a: 'b' },
+          executable: true,
+          modified: 1e12,
+        })
+        await store.write(p('/d/digested'), body('x'), { digests: ['crc32'], attributes: { c: 'd' } })
+        for (const [path, text] of [
+          ['/d/none', ''],
+          ['/d/a/large', large],
+          ['/d/\u00e9/\u00fc', 'two marks'],
+          ['/d-not', 'beside'],
+        ] as const)
+          await put(store, path, text)
+        await store.makeDirectory(p('/d/empty'))
+        await store.change(p('/d/empty'), { attributes: { e: 'f' } })
+        const before = await snapshot(store)
+        const { entry, created } = await able.copyTree(p('/d'), p('/e'))
+        expect([created, entry.path, entry.kind]).toEqual([true, '/e', 'directory'])
+        expect(await store.stat(p('/e'))).toEqual(entry)
+        const relative = async (root: string): Promise<readonly string[]> =>
+          (await pathsBelow(store, root, { depth: 'infinity', order: 'key' })).map((path) => path.slice(root.length))
+        expect(await relative('/e')).toEqual(await relative('/d'))
+        expect((await snapshot(store)).filter((line) => !line.startsWith('/e/'))).toEqual(before)
+        const copied = (await store.stat(p('/e/a/f')))!
+        expect(copied).toMatchObject({ attributes: { a: 'b' }, executable: true, size: 5 })
+        expect(Math.abs(copied.modified - Date.now())).toBeLessThan(60_000)
+        expect(copied.etag).not.toBe((await store.stat(p('/d/a/f')))!.etag)
+        expect(await store.stat(p('/e/digested'))).toMatchObject({ attributes: { c: 'd' }, executable: false })
+        expect((await store.stat(p('/e/empty')))!.attributes).toEqual({ e: 'f' })
+        for (const name of ['a/f', 'a/large', 'none', '\u00e9/\u00fc'])
+          expect(await textOf(store, `/e/${name}`)).toBe(await textOf(store, `/d/${name}`))
+        await put(store, '/e/a/f', 'changed')
+        expect(await textOf(store, '/d/a/f')).toBe('bytes')
+      },
+    )
+
+    itWith('copyTree', lacking, 'gives no two files the same etag, nor one that was there before', async () => {
+      const { store } = subject()
+      const able = ableTo(store, 'copyTree')
+      for (let i = 0; i < 50; i++) await put(store, `/d/${i % 5}/${i}`, 'same')
+      const etags = new Set<string>()
+      for (let round = 0; round < 4; round++) {
+        await able.copyTree(p('/d'), p('/e'))
+        for (const { kind, etag } of await listed(store, '/', { depth: 'infinity' }))
+          if (kind === 'file') etags.add(etag)
+        await ableTo(store, 'removeTree').removeTree(p('/e'))
+      }
+      expect(etags.size).toBe(50 * 5)
+    })
+
+    itWith('copyTree', lacking, 'throws where it cannot, and changes nothing', async () => {
+      const { store } = subject()
+      const able = ableTo(store, 'copyTree')
+      for (const path of ['/d/a/f', '/e/g', '/f']) await put(store, path)
+      await store.makeDirectory(p('/empty'))
+      const all = await snapshot(store)
+      expect(await failureOf(able.copyTree(p('/none'), p('/new')))).toBe('not-found')
+      expect(await failureOf(able.copyTree(p('/f'), p('/new')))).toBe('not-directory')
+      for (const to of ['/e', '/empty', '/f', '/'])
+        expect(await failureOf(able.copyTree(p('/d'), p(to)))).toBe('exists')
+      expect(await failureOf(able.copyTree(p('/d'), p('/none/new')))).toBe('no-parent')
+      expect(await failureOf(able.copyTree(p('/d'), p('/f/new')))).toBe('not-directory')
+      expect(await failureOf(able.copyTree(p('/d'), p('/d')))).toBe('denied')
+      expect(await failureOf(able.copyTree(p('/d'), p('/d/a/new')))).toBe('denied')
+      expect(await failureOf(able.copyTree(p('/'), p('/new')))).toBe('denied')
+      expect(await failureOf(able.copyTree(p('/d'), p('/new'), AbortSignal.abort()))).toBe('incomplete')
+      expect(await snapshot(store)).toEqual(all)
+    })
+
+    itWith('copyTree', lacking, 'lets only one of many at the same time have the target', async () => {
+      const { store } = subject()
+      const able = ableTo(store, 'copyTree')
+      for (const source of ['a', 'b', 'c', 'd']) await put(store, `/${source}/f`, source)
+      const kinds = await Promise.all(
+        ['a', 'b', 'c', 'd'].map((source) => failureOf(able.copyTree(p(`/${source}`), p('/to')))),
+      )
+      expect(kinds.sort()).toEqual(['exists', 'exists', 'exists', 'none'])
+      expect(await pathsBelow(store, '/to')).toEqual(['/to/f'])
     })
   })
 
