@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Catalog, Item } from './catalog.js'
 import type { Lock, LockHolder, LockRequest, Locks } from './locks.js'
+import { Decoded } from './decoded.js'
 import { membersPrefix, recordName, treePrefix } from './record-name.js'
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
@@ -19,11 +20,13 @@ export function catalogLocks(
   options: { readonly maxPerPrincipal?: number } = {},
 ): Locks {
   const census = new Census(options.maxPerPrincipal ?? 50_000)
+  const decoded = new Decoded<LockRecord>(decode)
 
   async function read(path: StorePath): Promise<LockRecord & { readonly version: string | undefined }> {
-    const item = await catalog.get(group, recordName(path))
+    const name = recordName(path)
+    const item = await catalog.get(group, name)
     if (item === undefined) return { path, locks: [], version: undefined }
-    return { ...live(decode(item)), version: item.version }
+    return { path, locks: live(decoded.of(name, item)).locks, version: item.version }
   }
 
   function live(record: LockRecord): LockRecord {
@@ -65,20 +68,22 @@ export function catalogLocks(
     return []
   }
 
-  async function coveringAny(path: StorePath, locksOf = readLocks): Promise<readonly StoredLock[]> {
-    const found = [...(await locksOf(path))]
-    for (const ancestor of ancestorsOf(path)) {
-      for (const lock of await locksOf(ancestor)) if (lock.depth === 'infinity') found.push(lock)
+  async function coveringAny(
+    path: StorePath,
+    locksOf: (item: Item, name: string) => readonly StoredLock[] | Promise<readonly StoredLock[]> = liveLocks,
+  ): Promise<readonly StoredLock[]> {
+    const found: StoredLock[] = []
+    for (const covering of [path, ...ancestorsOf(path)]) {
+      const name = recordName(covering)
+      const item = await catalog.get(group, name)
+      if (item === undefined) continue
+      for (const lock of await locksOf(item, name)) if (covering === path || lock.depth === 'infinity') found.push(lock)
     }
     return found
   }
 
-  async function readLocks(path: StorePath): Promise<readonly StoredLock[]> {
-    return (await read(path)).locks
-  }
-
-  async function readPurged(path: StorePath): Promise<readonly StoredLock[]> {
-    return purged(await catalog.get(group, recordName(path)))
+  function liveLocks(item: Item, name: string): readonly StoredLock[] {
+    return live(decoded.of(name, item)).locks
   }
 
   async function* belowAny(
@@ -107,7 +112,7 @@ export function catalogLocks(
       }
       return undefined
     }
-    const above = consider(await coveringAny(mine.path, readPurged))
+    const above = consider(await coveringAny(mine.path, purged))
     if (above !== undefined) return above
     if (mine.depth === 'infinity') {
       for await (const locks of belowAny(mine.path, purged)) {

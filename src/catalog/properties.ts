@@ -1,4 +1,5 @@
 import type { Catalog, Item } from './catalog.js'
+import { Decoded } from './decoded.js'
 import { membersPrefix, recordName, treePrefix } from './record-name.js'
 import { Failure } from '../core/failure.js'
 import { isWithin, parentOf, rebase, type StorePath } from '../core/path.js'
@@ -44,9 +45,12 @@ const maxBytes = 200 * 1024
 
 /** Keeps dead properties in a catalog, one record for each resource that has any. */
 export function catalogProperties(catalog: Catalog): Properties {
+  const decoded = new Decoded<PropertyRecord>(decode)
+
   async function read(path: StorePath): Promise<{ record: PropertyRecord; version: string } | undefined> {
-    const item = await catalog.get(group, recordName(path))
-    return item === undefined ? undefined : { record: decode(item), version: item.version }
+    const name = recordName(path)
+    const item = await catalog.get(group, name)
+    return item === undefined ? undefined : { record: decoded.of(name, item), version: item.version }
   }
 
   /** Every record at and below a path. */

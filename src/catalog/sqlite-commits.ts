@@ -10,6 +10,17 @@ interface Job {
   readonly settle: (failure: Failure | undefined) => void
 }
 
+/** What is to be done at certain moments of every transaction. */
+export interface TransactionHooks {
+  /** Nobody else can write from here on. */
+  begun(): void
+  /** Inside the transaction, after every 64 writes or so. */
+  tidy(): void
+  committed(): void
+  /** Nothing was written, as far as anybody can tell. */
+  failed(): void
+}
+
 const jobsPerCommit = 64
 const writesBetweenTidying = 64
 
@@ -21,17 +32,16 @@ export class Commits {
   readonly #begin: Statement
   readonly #commit: Statement
   readonly #rollback: Statement
-  readonly #tidy: () => void
+  readonly #hooks: TransactionHooks
   #jobs: Job[] = []
   #flushing: Promise<void> | undefined
   #writesSinceTidying = 0
 
-  /** `tidy` runs inside a transaction after every 64 writes or so. */
-  constructor(database: Database, tidy: () => void) {
+  constructor(database: Database, hooks: TransactionHooks) {
     this.#begin = database.prepare('BEGIN IMMEDIATE')
     this.#commit = database.prepare('COMMIT')
     this.#rollback = database.prepare('ROLLBACK')
-    this.#tidy = tidy
+    this.#hooks = hooks
   }
 
   /** Resolves to what `write` returned once that is committed. Throws as `sqliteFailure` says; then nothing was written. */
@@ -70,17 +80,20 @@ export class Commits {
   #runAll(jobs: readonly Job[]): void {
     this.#begin.run()
     try {
+      this.#hooks.begun()
       for (const job of jobs) job.run()
       this.#writesSinceTidying += jobs.length
       if (this.#writesSinceTidying >= writesBetweenTidying) {
         this.#writesSinceTidying = 0
-        this.#tidy()
+        this.#hooks.tidy()
       }
       this.#commit.run()
     } catch (error) {
       this.#rollBack()
+      this.#hooks.failed()
       throw error
     }
+    this.#hooks.committed()
   }
 
   #rollBack(): void {

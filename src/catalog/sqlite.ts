@@ -5,9 +5,11 @@ import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import type { Catalog, Change, Item, NamedItem } from './catalog.js'
 import { checkChanges, checkItem, checkKey } from './limits.js'
-import type { Database } from './sqlite-engine.js'
+import type { Database, SqlRow, SqlValue } from './sqlite-engine.js'
+import { ReadCache } from './read-cache.js'
 import { Commits } from './sqlite-commits.js'
 import { bytesOf, firstRow, isBusy, numberOf, openDatabase, patiently, sqliteFailure, textOf } from './sqlite-engine.js'
+import { openWalIndex } from './wal-index.js'
 
 export interface SqliteOptions {
   /** Made with mode 0600 where there is none; its directory must exist. */
@@ -15,6 +17,8 @@ export interface SqliteOptions {
   readonly clock: Clock
   /** `full`: what is resolved survives a power cut. `fast`: it survives a crash of the process only. */
   readonly durability: 'full' | 'fast'
+  /** Remember what was read, where the system lets us see without a call whether it still holds (default: true). */
+  readonly cached?: boolean
 }
 
 const schemaVersion = 1
@@ -27,6 +31,7 @@ const schema = `
   CREATE INDEX counters_expires ON counters (expires);
   PRAGMA user_version = ${schemaVersion};`
 
+const pagesPerCheckpoint = 4000
 const batchItems = 500
 const batchBytes = 1024 * 1024
 /** Twice the writes between two sweeps, so that what expires cannot pile up. */
@@ -45,7 +50,8 @@ export async function openSqliteCatalog(options: SqliteOptions): Promise<Catalog
     await makePrivate(options.file)
     database = await openDatabase(options.file)
     await prepareSchema(database, options.durability)
-    return new SqliteCatalog(database, options.clock)
+    const index = options.cached === false ? undefined : openWalIndex(options.file)
+    return new SqliteCatalog(database, options.clock, index && new ReadCache(index, options.clock))
   } catch (error) {
     database?.close()
     throw sqliteFailure(error)
@@ -88,6 +94,8 @@ async function prepareSchema(database: Database, durability: SqliteOptions['dura
       `The catalog was made by a newer Postern (schema ${version}, this one knows ${schemaVersion}): upgrade, or use another state directory.`,
     )
   await patiently(() => database.exec('PRAGMA journal_mode = WAL'))
+  // A checkpoint syncs the disk, for which all wait: seldom, then, and with many changes of a page at once.
+  database.exec(`PRAGMA wal_autocheckpoint = ${pagesPerCheckpoint}`)
   database.exec(`PRAGMA synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`)
   if (version === schemaVersion) return
   await patiently(() => {
@@ -111,17 +119,21 @@ class SqliteCatalog implements Catalog {
   readonly #clock: Clock
   readonly #statements
   readonly #commits: Commits
+  readonly #cache: ReadCache | undefined
   /** Versions are unique by the random part, which no other opening of the file shares. */
   readonly #versionPrefix = randomBytes(9).toString('base64url') + '.'
   #lastVersion = 0
   #closed = false
 
-  constructor(database: Database, clock: Clock) {
+  constructor(database: Database, clock: Clock, cache: ReadCache | undefined) {
     this.#database = database
     this.#clock = clock
+    this.#cache = cache
     const live = '(expires IS NULL OR expires > ?)'
     this.#statements = {
-      get: database.prepare(`SELECT value, version FROM items WHERE grp = ? AND name = ifnull(?, x'') AND ${live}`),
+      get: database.prepare(
+        `SELECT value, version, expires FROM items WHERE grp = ? AND name = ifnull(?, x'') AND ${live}`,
+      ),
       version: database.prepare(`SELECT version FROM items WHERE grp = ? AND name = ifnull(?, x'') AND ${live}`),
       put: database.prepare(
         `INSERT INTO items (grp, name, value, version, expires) VALUES (?, ifnull(?, x''), ifnull(?, x''), ?, ?)
@@ -129,7 +141,7 @@ class SqliteCatalog implements Catalog {
       ),
       remove: database.prepare(`DELETE FROM items WHERE grp = ? AND name = ifnull(?, x'')`),
       list: database.prepare(
-        `SELECT name, value, version FROM items
+        `SELECT name, value, version, expires FROM items
          WHERE grp = ? AND name >= ifnull(?, x'') AND name < ? AND ${live} ORDER BY name LIMIT ${batchItems}`,
       ),
       sum: database.prepare(`SELECT sum FROM counters WHERE grp = ? AND name = ifnull(?, x'') AND expires > ?`),
@@ -147,15 +159,17 @@ class SqliteCatalog implements Catalog {
         `DELETE FROM counters WHERE (grp, name) IN (SELECT grp, name FROM counters WHERE expires <= ? LIMIT ${sweptAtOnce})`,
       ),
     }
-    this.#commits = new Commits(database, () => this.#sweep())
+    this.#commits = new Commits(database, {
+      begun: () => cache?.begin(),
+      tidy: () => this.#sweep(),
+      committed: () => cache?.commit(),
+      failed: () => cache?.fail(),
+    })
   }
 
   async get(group: string, name: string): Promise<Item | undefined> {
     checkKey(group, name)
-    return this.#read(() => {
-      const row = firstRow(this.#statements.get, group, Buffer.from(name), this.#clock.now())
-      return row && { value: bytesOf(row['value']), version: textOf(row['version']) }
-    })
+    return this.#read(() => this.#get(group, name))
   }
 
   async swap(
@@ -181,9 +195,11 @@ class SqliteCatalog implements Catalog {
     let start = Buffer.from(prefix)
     const behind = after === undefined ? undefined : Buffer.from(after + '\0')
     if (behind && Buffer.compare(behind, start) > 0) start = behind
-    for (;;) {
+    for (let whole = after === undefined; ; whole = false) {
       const from = start
-      const { batch, last } = await this.#read(() => this.#page(group, from, end))
+      const { batch, last } = await this.#read(() =>
+        whole ? this.#firstPage(group, prefix, from, end) : this.#page(group, from, end),
+      )
       if (batch.length > 0) yield batch
       if (last === undefined) return
       start = Buffer.concat([last, Buffer.of(0)])
@@ -195,9 +211,10 @@ class SqliteCatalog implements Catalog {
     const key = Buffer.from(name)
     if (by === 0)
       return this.#read(() => numberOf(firstRow(this.#statements.sum, group, key, this.#clock.now())?.['sum']))
-    return this.#write(() =>
-      numberOf(firstRow(this.#statements.add, group, key, by, expires.getTime(), this.#clock.now())?.['sum']),
-    )
+    return this.#write(() => {
+      this.#cache?.writeElsewhere()
+      return numberOf(firstRow(this.#statements.add, group, key, by, expires.getTime(), this.#clock.now())?.['sum'])
+    })
   }
 
   async transaction(changes: readonly Change[]): Promise<boolean> {
@@ -234,41 +251,69 @@ class SqliteCatalog implements Catalog {
 
   #sweep(): void {
     const now = this.#clock.now()
-    this.#statements.sweepItems.run(now)
-    this.#statements.sweepCounters.run(now)
+    // What is swept had expired, so that the cache need not know which items they were.
+    const items = this.#statements.sweepItems.run(now)
+    const counters = this.#statements.sweepCounters.run(now)
+    if (Number(items.changes) + Number(counters.changes) > 0) this.#cache?.writeElsewhere()
   }
 
   #matches(change: PreparedChange): boolean {
     if (change.expected === 'any') return true
+    const known = this.#cache?.version(change.group, change.name)
+    if (known !== undefined) return known.version === change.expected
     const row = firstRow(this.#statements.version, change.group, change.key, this.#clock.now())
     return row?.['version'] === change.expected
   }
 
-  #put({ group, key, next, expires }: PreparedChange): string {
+  #put({ group, name, key, next, expires }: PreparedChange): string {
     if (next === undefined) {
-      this.#statements.remove.run(group, key)
+      const { changes } = this.#statements.remove.run(group, key)
+      if (Number(changes) > 0) this.#cache?.write(group, name, undefined)
       return ''
     }
     const version = this.#versionPrefix + (++this.#lastVersion).toString(36)
     this.#statements.put.run(group, key, next, version, expires?.getTime() ?? null)
+    this.#cache?.write(group, name, { value: next, version }, expires?.getTime())
     return version
   }
 
-  /** One batch, bounded by number and bytes; `last` is the name to go on behind, where there may be more. */
-  #page(group: string, start: Uint8Array, end: Uint8Array): { batch: NamedItem[]; last: Uint8Array | undefined } {
+  #get(group: string, name: string): Item | undefined {
+    this.#cache?.refresh()
+    const known = this.#cache?.find(group, name)
+    if (known !== undefined) return known.item
+    const row = firstRow(this.#statements.get, group, Buffer.from(name), this.#clock.now())
+    const item = row && { value: bytesOf(row['value']), version: textOf(row['version']) }
+    this.#cache?.keep(group, name, item, expiryOf(row?.['expires']))
+    return item
+  }
+
+  /** The page with which a list begins; from the cache, if the whole list is in there. */
+  #firstPage(group: string, prefix: string, start: Uint8Array, end: Uint8Array): Omit<Page, 'expires'> {
+    this.#cache?.refresh()
+    const known = this.#cache?.list(group, prefix)
+    if (known !== undefined) return { batch: known, last: undefined }
+    const page = this.#page(group, start, end)
+    if (page.last === undefined) this.#cache?.keepList(group, prefix, page.batch, page.expires)
+    return page
+  }
+
+  #page(group: string, start: Uint8Array, end: Uint8Array): Page {
     const batch: NamedItem[] = []
     let last: Uint8Array | undefined
     let bytes = 0
-    for (const row of this.#statements.list.iterate(group, start, end, this.#clock.now())) {
-      const { name, value, version } = row as { name: Uint8Array; value: Uint8Array; version: string }
-      batch.push({ name: Buffer.from(name).toString(), value, version })
-      last = name
+    let expires = Infinity
+    for (const row of this.#statements.list.iterate(group, start, end, this.#clock.now()) as Iterable<SqlRow>) {
+      last = bytesOf(row['name'])
+      const value = bytesOf(row['value'])
+      batch.push({ name: Buffer.from(last).toString(), value, version: textOf(row['version']) })
+      expires = Math.min(expires, expiryOf(row['expires']))
       bytes += value.byteLength
-      if (bytes >= batchBytes) return { batch, last }
+      if (bytes >= batchBytes) return { batch, last, expires }
     }
-    return { batch, last: batch.length < batchItems ? undefined : last }
+    return { batch, last: batch.length < batchItems ? undefined : last, expires }
   }
 
+  /** `read` is synchronous, so that nothing comes between a look at the shared memory and what is read. */
   async #read<T>(read: () => T): Promise<T> {
     this.#refuseClosed()
     try {
@@ -290,6 +335,19 @@ class SqliteCatalog implements Catalog {
 
 interface PreparedChange extends Change {
   readonly key: Uint8Array
+}
+
+/** One batch of a list, bounded by number and bytes. */
+interface Page {
+  readonly batch: readonly NamedItem[]
+  /** The name to go on behind, where there may be more. */
+  readonly last: Uint8Array | undefined
+  /** When the first of them expires. */
+  readonly expires: number
+}
+
+function expiryOf(value: SqlValue | undefined): number {
+  return typeof value === 'number' ? value : Infinity
 }
 
 /** Values are copied: the caller may reuse its buffer before the commit. */
