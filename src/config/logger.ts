@@ -43,14 +43,16 @@ function isoTime(): () => string {
 }
 
 function streamOfLines(shared: boolean): DestinationStream {
-  // Lines are collected for moments, for a write for each would cost more than the line; flushed when the process exits.
-  // Each write holds whole lines; small ones stay whole between those of others.
-  return destination({
+  // Lines are collected for moments: a write for each, or a thread for each write, would cost more than the line. Each
+  // write holds whole lines; small ones stay whole between those of other processes.
+  const stream = destination({
     dest: 2,
-    sync: false,
+    sync: true,
     ...(shared ? { minLength: wholeWriteBytes / 2, maxWrite: wholeWriteBytes } : { minLength: wholeWriteBytes }),
     periodicFlush: flushMilliseconds,
   })
+  process.once('exit', () => stream.flushSync())
+  return stream
 }
 
 async function streamForPeople(): Promise<DestinationStream> {
