@@ -45,7 +45,7 @@ describe('the program', () => {
     [['server'], /Did you mean serve/],
     [['serve', '--listen'], /argument missing/],
     [['serve', '--port', '80'], /unknown option '--port'/],
-    [['serve', '--listen', 'here'], /^--listen: \[0\]: must be HOST:PORT or unix:PATH/],
+    [['serve', '--listen', 'here'], /^--listen: \[0\]: must be HOST:PORT, unix:PATH, systemd/],
     [['serve', '--durability', 'some'], /^--durability: must be one of: full, fast/],
     [['serve', '--tls', 'yes'], /^--tls: must be self-signed/],
     [['serve', '--config', 'none.yaml'], /^none\.yaml: cannot be read \(ENOENT\)/],
