@@ -1,6 +1,6 @@
 import { closeSync, constants } from 'node:fs'
 import { Failure } from '../core/failure.js'
-import { memberOf, type StorePath } from '../core/path.js'
+import { memberOf, nameOf, type StorePath } from '../core/path.js'
 import { throwIfAborted } from './aborted.js'
 import { compareKeys } from './key-order.js'
 import { absentOr, isAbsent, isReserved, type LocalContext } from './local-context.js'
@@ -72,9 +72,7 @@ class Walk {
     for (let path = directory, open = fd; ;) {
       try {
         if (this.#deep) above = [...above, this.#identity(open)]
-        const members = await this.#members(path, open)
-        for (let from = 0; from < members.length; from += batchEntries) {
-          const batch = await this.#look(open, members, from, Math.min(batchEntries, members.length - from))
+        for await (const batch of this.#asTheyCome(path, open)) {
           if (this.#deep)
             for (const entry of batch)
               if (entry.kind === 'directory' && this.#mayHold(entry.path)) todo.push({ path: entry.path, above })
@@ -162,37 +160,52 @@ class Walk {
     return [fact.device, fact.inodeHigh, fact.inodeLow].map((at) => this.#facts[at]).join(':')
   }
 
-  /** The names that clients may see. Where two on disk mean the same to them, the composed one wins. */
+  /** All members, so that they can be sorted. */
   async #members(directory: StorePath, fd: number): Promise<Member[]> {
     const members: Member[] = []
-    let odd: Member[] | undefined
-    try {
-      for (const { name, kind } of namesIn(this.#context.beneath.calls, fd)) {
-        if (this.#pace.isDue()) await this.#pause()
-        if (kind !== 0 && isForeign(kind) && !(kind === linkKind && this.#context.beneath.followsLinks)) continue
-        if (isReservedName(name)) continue
-        const path = memberOf(directory, name)
-        if (path === undefined) continue
-        const member = { name, path, kind }
-        if (path.endsWith(name)) members.push(member)
-        else (odd ??= []).push(member)
-      }
-    } catch (error) {
-      // A directory that goes away while it is read ends there.
-      if (!(error instanceof Failure) || error.kind !== 'not-found') throw error
-    }
-    if (odd === undefined) return members
-    const seen = new Set<string>(members.map(({ path }) => path))
-    for (const member of odd) {
-      if (seen.has(member.path)) continue
-      seen.add(member.path)
+    for (const member of this.#visible(directory, fd)) {
+      if (this.#pace.isDue()) await this.#pause()
       members.push(member)
     }
     return members
   }
 
+  /** Members while the directory is still being read, so that few names are held. */
+  async *#asTheyCome(directory: StorePath, fd: number): AsyncGenerator<readonly Entry[]> {
+    let members: Member[] = []
+    for (const member of this.#visible(directory, fd)) {
+      members.push(member)
+      if (members.length < batchEntries) continue
+      yield await this.#look(fd, members, 0, members.length)
+      members = []
+    }
+    if (members.length > 0) yield await this.#look(fd, members, 0, members.length)
+  }
+
+  /** The names that clients may see. Where two on disk mean the same to them, the composed one wins. */
+  *#visible(directory: StorePath, fd: number): Generator<Member> {
+    const { calls, followsLinks } = this.#context.beneath
+    const odd = new Map<StorePath, Member>()
+    try {
+      for (const { name, kind } of namesIn(calls, fd)) {
+        if (kind !== 0 && isForeign(kind) && !(kind === linkKind && followsLinks)) continue
+        if (isReservedName(name)) continue
+        const path = memberOf(directory, name)
+        if (path === undefined) continue
+        const member = { name, path, kind }
+        if (path.endsWith(name)) yield member
+        else if (!odd.has(path)) odd.set(path, member)
+      }
+    } catch (error) {
+      // A directory that goes away while it is read ends there.
+      if (!(error instanceof Failure) || error.kind !== 'not-found') throw error
+    }
+    const facts = new Float64Array(factsLength)
+    for (const member of odd.values()) if (calls.statAt(fd, nameOf(member.path), facts) < 0) yield member
+  }
+
   async #look(fd: number, members: readonly Member[], from: number, count: number): Promise<Entry[]> {
-    if (this.#pace.isDue()) await this.#pause()
+    if (this.#pace.isDueNow()) await this.#pause()
     throwIfAborted(this.#options.signal)
     const { calls } = this.#context.beneath
     const names = members.slice(from, from + count).map(({ name }) => name)

@@ -97,8 +97,8 @@ export class Target {
         const present = this.look()
         const mode = judge(present)
         if (present?.kind === directoryKind) throw isDirectory(this.path)
-        const staged = staging.known()
         if (mode !== undefined) {
+          const staged = staging.known()
           const owner = present !== undefined && (present.uid !== staged.uid || present.gid !== staged.gid)
           if (owner || mode !== staged.mode) staging.dress(mode, owner ? present : undefined)
         }

@@ -137,7 +137,10 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
     if (this.#awaitsContinue) this.#carrier.sendContinue()
     request.on('data', (chunk: Buffer) => this.#take(chunk))
     request.on('end', () => this.#end())
-    request.on('close', () => this.fail(goneMidway()))
+    request.on('close', () => {
+      // Every request closes: a failure is made only of those that end early.
+      if (!this.#ended) this.fail(goneMidway())
+    })
   }
 
   #take(chunk: Buffer): void {
