@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { HttpRequest, HttpResponse } from '../core/http.js'
 import type { Exchange } from '../transport/exchange.js'
 import type { ProxyTrust } from '../transport/forwarded.js'
@@ -17,6 +18,10 @@ export interface ListenersOptions {
   /** Told of connections that were refused because there were too many: how many since the last time. */
   readonly onCrowd: (name: string, refused: number) => void
 }
+
+/** How long an address may still belong to the listener that it takes the place of. */
+const patienceMilliseconds = 3000
+const pauseMilliseconds = 10
 
 interface OpenListener {
   readonly setting: ListenSetting
@@ -60,7 +65,7 @@ export class Listeners {
     for (const open of gone) this.#close(open, setup.config.limits.stopSeconds)
     for (const setting of replacing) {
       try {
-        opened.push(...(await this.#openOne(setting, setup)))
+        opened.push(...(await this.#openOnceFree(setting, setup)))
       } catch (error) {
         this.#options.onLost(setting.name, error)
       }
@@ -87,6 +92,19 @@ export class Listeners {
       throw error
     }
     return found
+  }
+
+  /** Other workers that share the socket let go of the old one at about the same time, not at the same moment. */
+  async #openOnceFree(setting: ListenSetting, setup: Setup): Promise<readonly Listening[]> {
+    const until = performance.now() + patienceMilliseconds
+    for (;;) {
+      try {
+        return await this.#openOne(setting, setup)
+      } catch (error) {
+        if (!isInUse(error) || performance.now() > until) throw error
+      }
+      await delay(pauseMilliseconds)
+    }
   }
 
   async #openOne(setting: ListenSetting, { config, pair }: Setup): Promise<readonly Listening[]> {
@@ -118,6 +136,10 @@ export class Listeners {
     this.#pair = pair
     for (const { setting, transport } of this.#open.values()) if (setting.tls) transport.secure(setting.name, pair)
   }
+}
+
+function isInUse(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
 }
 
 /** Whether nothing about it needs another socket; which surfaces it speaks is not its business. */

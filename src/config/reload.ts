@@ -32,6 +32,8 @@ export class Reload {
     this.#setup = options.setup
     this.#watch = new FileWatch(() => this.#want('change'))
     this.#watchFiles(options.setup.config)
+    // What was changed while the server started is seen by reading once more.
+    this.#watch.soon()
   }
 
   /** Somebody wants the files to be read again now. */
@@ -96,7 +98,8 @@ export class Reload {
   }
 
   #watchFiles({ file, tls }: Config): void {
-    this.#watch.watch([...(file === undefined ? [] : [file]), ...(typeof tls === 'object' ? [tls.cert, tls.key] : [])])
+    const certificate = typeof tls === 'object' ? [tls.cert, tls.key] : []
+    this.#watch.watch(file === undefined ? certificate : [file, ...certificate])
   }
 }
 

@@ -37,6 +37,11 @@ export class FileWatch {
     for (const directory of directories) if (!this.#watchers.has(directory)) this.#watchDirectory(directory)
   }
 
+  /** As if they had just changed, where there are any. */
+  soon(): void {
+    if (this.#files.length > 0) this.#later()
+  }
+
   close(): void {
     clearInterval(this.#poll)
     clearTimeout(this.#timer)

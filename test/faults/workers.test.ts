@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import type { Server } from '../harness.js'
 import { basic, eventually, namesBelow, startServer } from '../harness.js'
-import { connectToEach, KeepAlive, load, workerOf } from '../keep-alive.js'
+import { connectToEach, load, workerOf } from '../keep-alive.js'
 import { RawConnection } from '../raw-http.js'
 
 const program = fileURLToPath(new URL('../../bin/postern.js', import.meta.url))
