@@ -137,7 +137,7 @@ export class Http1Connections {
     if (unread > cheapRemainder || body.heldBack || this.#exchanges.finishing || body.hasFailed)
       connection.closing = true
     else body.discard()
-    if (connection.served >= this.#maximumRequests) connection.closing = true
+    if (connection.served >= this.#maximumRequests || asksForUpgrade(incoming)) connection.closing = true
     const sent = await sendResponse(carrier, answer, {
       headOnly: incoming.method === 'HEAD',
       close: connection.closing,
@@ -210,6 +210,11 @@ function remainderOf(incoming: IncomingMessage, body: RequestBody): number {
   const length = incoming.headers['content-length']
   if (length !== undefined) return Number(length) - body.received
   return incoming.headers['transfer-encoding'] === undefined ? 0 : Infinity
+}
+
+/** An upgrade is ignored here, but Node drops what has come with it: what comes next may be the middle of something. */
+function asksForUpgrade({ headers }: IncomingMessage): boolean {
+  return headers.upgrade !== undefined && /\bupgrade\b/i.test(headers.connection ?? '')
 }
 
 function statusLineFor(error: UnreadableError): string {
