@@ -267,8 +267,9 @@ export class Beneath {
     try {
       for (let first = true; ; first = false) {
         const found = this.calls.readdir(listed, first)
-        if (typeof found === 'number' || found.length === 0) return undefined
-        for (const each of found) if (typeof each === 'string' && each.normalize('NFC') === name) return each
+        if (typeof found === 'number' || found === '') return undefined
+        const names = found.split('/').slice(0, -1)
+        for (const each of names) if (each.normalize('NFC') === name) return each
       }
     } finally {
       closeSync(listed)

@@ -13,8 +13,10 @@ export function* namesIn(calls: DirectoryCalls, fd: number): Generator<NameInDir
   for (let first = true; ; first = false) {
     const found = calls.readdir(fd, first)
     if (typeof found === 'number') throw failureOf(found, rootPath)
-    if (found.length === 0) return
-    for (let i = 0; i < found.length; i += 2) yield { name: String(found[i]), kind: Number(found[i + 1]) }
+    if (found === '') return
+    const names = found.split('/')
+    const kinds = names.pop() ?? ''
+    for (let i = 0; i < kinds.length; i++) yield { name: names[i] ?? '', kind: kinds.charCodeAt(i) - 48 }
   }
 }
 

@@ -104,8 +104,13 @@ describe.each(ways)('calls by %s', (name, calls) => {
     const found: string[] = []
     for (let first = true; ; first = false) {
       const some = calls.readdir(listed, first)
-      if (typeof some === 'number' || some.length === 0) break
-      found.push(...some.filter((each) => typeof each === 'string'))
+      if (typeof some === 'number' || some === '') break
+      const each = some.split('/')
+      const kinds = each.pop() ?? ''
+      found.push(...each)
+      expect(kinds).toMatch(/^[012]+$/)
+      expect(kinds).toHaveLength(each.length)
+      if (kinds.includes('2')) expect(each[kinds.indexOf('2')]).toBe('d')
     }
     closeSync(listed)
     expect(found.sort()).toEqual([...names, 'd'].sort())

@@ -13,8 +13,11 @@ export interface DirectoryCalls {
   fstat(fd: number, facts: Float64Array): number
   /** Facts of `names[from]` to `names[from + count - 1]`, `factsLength` numbers each; kind 0 for those that cannot be looked at. */
   statMany(directory: number, names: readonly string[], from: number, count: number, facts: Float64Array): number
-  /** Names and kinds, alternating; kind 0 is not known without `statAt`. `first` begins; then called until nothing comes. */
-  readdir(fd: number, first: boolean): readonly (string | number)[] | number
+  /**
+   * The next names, a slash behind each, then a digit for the kind of each, 0 where only `statAt` can tell. `first` begins;
+   * then called until nothing comes.
+   */
+  readdir(fd: number, first: boolean): string | number
   readlinkAt(directory: number, name: string): string | number
   mkdirAt(directory: number, name: string, mode: number): number
   unlinkAt(directory: number, name: string, isDirectory: boolean): number
@@ -98,4 +101,4 @@ export function loadNative(): (DirectoryCalls & MemoryCalls) | undefined {
 }
 
 /** Raised together with `ABI` in native/postern.c. */
-const nativeAbi = 3
+const nativeAbi = 4

@@ -76,8 +76,9 @@ const calls: DirectoryCalls = {
     return count
   },
   readdir(fd, first) {
-    if (!first) return []
-    const list: (string | number)[] = []
+    if (!first) return ''
+    let names = ''
+    let kinds = ''
     const result = attempt(() => {
       for (const entry of readdirSync(`/proc/self/fd/${fd}`, { withFileTypes: true })) {
         const kind = entry.isFile()
@@ -87,11 +88,12 @@ const calls: DirectoryCalls = {
             : entry.isSymbolicLink()
               ? linkKind
               : 0
-        list.push(entry.name, kind)
+        names += entry.name + '/'
+        kinds += String(kind)
       }
       return 0
     })
-    return result < 0 ? result : list
+    return result < 0 ? result : names + kinds
   },
   readlinkAt(directory, name) {
     let target = ''
