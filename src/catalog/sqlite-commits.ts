@@ -6,6 +6,8 @@ import { patiently, sqliteFailure } from './sqlite-engine.js'
 interface Job {
   /** Inside the transaction; again, if the transaction has to be tried again. */
   readonly run: () => void
+  /** Whether the answer waits until a power cut cannot undo it. */
+  readonly durable: boolean
   /** After the transaction. */
   readonly settle: (failure: Failure | undefined) => void
 }
@@ -33,26 +35,33 @@ export class Commits {
   readonly #commit: Statement
   readonly #rollback: Statement
   readonly #hooks: TransactionHooks
+  readonly #sync: (() => Promise<void>) | undefined
+  readonly #syncing = new Set<Promise<void>>()
   #jobs: Job[] = []
   #flushing: Promise<void> | undefined
   #writesSinceTidying = 0
 
-  constructor(database: Database, hooks: TransactionHooks) {
+  /** `sync` makes durable what is committed; without it nothing more is done for that than SQLite does. */
+  constructor(database: Database, hooks: TransactionHooks, sync?: () => Promise<void>) {
+    this.#sync = sync
     this.#begin = database.prepare('BEGIN IMMEDIATE')
     this.#commit = database.prepare('COMMIT')
     this.#rollback = database.prepare('ROLLBACK')
     this.#hooks = hooks
   }
 
-  /** Resolves to what `write` returned once that is committed. Throws as `sqliteFailure` says; then nothing was written. */
-  add<T>(write: () => T): Promise<T> {
+  /**
+   * Resolves to what `write` returned once that is committed and, if it is `durable`, synced. Throws as `sqliteFailure`
+   * says; then nothing was written, except where the disk fails to sync.
+   */
+  add<T>(write: () => T, durable = true): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       let result: T
       const run = (): void => {
         result = write()
       }
       const settle = (failure: Failure | undefined): void => (failure ? reject(failure) : resolve(result))
-      this.#jobs.push({ run, settle })
+      this.#jobs.push({ run, durable, settle })
       this.#flushing ??= this.#flush()
     })
   }
@@ -60,6 +69,7 @@ export class Commits {
   /** Resolves when no write waits. */
   async settled(): Promise<void> {
     await this.#flushing
+    await Promise.all(this.#syncing)
   }
 
   async #flush(): Promise<void> {
@@ -72,9 +82,29 @@ export class Commits {
       } catch (error) {
         failure = sqliteFailure(error)
       }
-      for (const job of jobs) job.settle(failure)
+      this.#settle(jobs, failure)
     }
     this.#flushing = undefined
+  }
+
+  /** The next commit does not wait for the disk, only the answers do. */
+  #settle(jobs: readonly Job[], failure: Failure | undefined): void {
+    const waiting: Job[] = []
+    for (const job of jobs) {
+      if (failure === undefined && this.#sync !== undefined && job.durable) waiting.push(job)
+      else job.settle(failure)
+    }
+    if (waiting.length === 0 || this.#sync === undefined) return
+    const syncing = this.#sync()
+      .then(
+        () => undefined,
+        (error: unknown) => sqliteFailure(error),
+      )
+      .then((failed) => {
+        this.#syncing.delete(syncing)
+        for (const job of waiting) job.settle(failed)
+      })
+    this.#syncing.add(syncing)
   }
 
   #runAll(jobs: readonly Job[]): void {

@@ -10,13 +10,20 @@ import { ReadCache } from './read-cache.js'
 import { Commits } from './sqlite-commits.js'
 import { bytesOf, firstRow, isBusy, numberOf, openDatabase, patiently, sqliteFailure, textOf } from './sqlite-engine.js'
 import { openWalIndex } from './wal-index.js'
+import type { WalSync } from './wal-sync.js'
+import { openWalSync } from './wal-sync.js'
 
 export interface SqliteOptions {
   /** Made with mode 0600 where there is none; its directory must exist. */
   readonly file: string
   readonly clock: Clock
-  /** `full`: what is resolved survives a power cut. `fast`: it survives a crash of the process only. */
+  /**
+   * `full`: what is resolved survives a power cut, except in the groups of `fleeting`. `fast`: it survives a crash of the
+   * process only.
+   */
   readonly durability: 'full' | 'fast'
+  /** Groups that a power cut may set back by some seconds, so that nobody waits for the disk. Default: locks, which may end early (RFC 4918 §6.6). */
+  readonly fleeting?: readonly string[]
   /** Remember what was read, where the system lets us see without a call whether it still holds (default: true). */
   readonly cached?: boolean
 }
@@ -31,7 +38,9 @@ const schema = `
   CREATE INDEX counters_expires ON counters (expires);
   PRAGMA user_version = ${schemaVersion};`
 
+/** SQLite's own checkpoints sync the disk while all wait, so they are only for what ours leave (large values). */
 const pagesPerCheckpoint = 4000
+const commitsPerCheckpoint = 256
 const batchItems = 500
 const batchBytes = 1024 * 1024
 /** Twice the writes between two sweeps, so that what expires cannot pile up. */
@@ -45,14 +54,17 @@ const busyMilliseconds = 10
  */
 export async function openSqliteCatalog(options: SqliteOptions): Promise<Catalog> {
   let database: Database | undefined
+  let log: WalSync | undefined
   try {
     refuseNetworkDisk((await statfs(dirname(options.file))).type)
     await makePrivate(options.file)
     database = await openDatabase(options.file)
-    await prepareSchema(database, options.durability)
+    await prepareSchema(database)
+    log = await openWalSync(options.file)
     const index = options.cached === false ? undefined : openWalIndex(options.file)
-    return new SqliteCatalog(database, options.clock, index && new ReadCache(index, options.clock))
+    return new SqliteCatalog(database, options, index && new ReadCache(index, options.clock), log)
   } catch (error) {
+    await log?.close()
     database?.close()
     throw sqliteFailure(error)
   }
@@ -85,7 +97,7 @@ async function makePrivate(file: string): Promise<void> {
   }
 }
 
-async function prepareSchema(database: Database, durability: SqliteOptions['durability']): Promise<void> {
+async function prepareSchema(database: Database): Promise<void> {
   database.exec(`PRAGMA busy_timeout = ${busyMilliseconds}; PRAGMA trusted_schema = OFF`)
   const version = await patiently(() => numberOf(firstRow(database.prepare('PRAGMA user_version'))?.['user_version']))
   if (version > schemaVersion)
@@ -94,9 +106,9 @@ async function prepareSchema(database: Database, durability: SqliteOptions['dura
       `The catalog was made by a newer Postern (schema ${version}, this one knows ${schemaVersion}): upgrade, or use another state directory.`,
     )
   await patiently(() => database.exec('PRAGMA journal_mode = WAL'))
-  // A checkpoint syncs the disk, for which all wait: seldom, then, and with many changes of a page at once.
   database.exec(`PRAGMA wal_autocheckpoint = ${pagesPerCheckpoint}`)
-  database.exec(`PRAGMA synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`)
+  // What must be durable is synced by ourselves, off the event loop.
+  database.exec('PRAGMA synchronous = NORMAL')
   if (version === schemaVersion) return
   await patiently(() => {
     database.exec('BEGIN IMMEDIATE')
@@ -120,15 +132,26 @@ class SqliteCatalog implements Catalog {
   readonly #statements
   readonly #commits: Commits
   readonly #cache: ReadCache | undefined
+  readonly #log: WalSync
+  #commitsSinceCheckpoint = 0
+  #checkpoint = Promise.resolve()
+  readonly #fleeting: ReadonlySet<string>
   /** Versions are unique by the random part, which no other opening of the file shares. */
   readonly #versionPrefix = randomBytes(9).toString('base64url') + '.'
   #lastVersion = 0
   #closed = false
 
-  constructor(database: Database, clock: Clock, cache: ReadCache | undefined) {
+  constructor(
+    database: Database,
+    { clock, durability, fleeting = ['locks'] }: SqliteOptions,
+    cache: ReadCache | undefined,
+    log: WalSync,
+  ) {
     this.#database = database
     this.#clock = clock
     this.#cache = cache
+    this.#log = log
+    this.#fleeting = new Set(fleeting)
     const live = '(expires IS NULL OR expires > ?)'
     this.#statements = {
       get: database.prepare(
@@ -159,12 +182,17 @@ class SqliteCatalog implements Catalog {
         `DELETE FROM counters WHERE (grp, name) IN (SELECT grp, name FROM counters WHERE expires <= ? LIMIT ${sweptAtOnce})`,
       ),
     }
-    this.#commits = new Commits(database, {
+    const hooks = {
       begun: () => cache?.begin(),
       tidy: () => this.#sweep(),
-      committed: () => cache?.commit(),
+      committed: () => {
+        cache?.commit()
+        if (++this.#commitsSinceCheckpoint % commitsPerCheckpoint === 0)
+          this.#checkpoint = this.#checkpoint.then(() => this.#makeCheckpoint())
+      },
       failed: () => cache?.fail(),
-    })
+    }
+    this.#commits = new Commits(database, hooks, durability === 'full' ? () => log.sync() : undefined)
   }
 
   async get(group: string, name: string): Promise<Item | undefined> {
@@ -181,7 +209,7 @@ class SqliteCatalog implements Catalog {
   ): Promise<string | false> {
     checkItem(group, name, next)
     const change = prepareChange({ group, name, next, expected, ...(expires && { expires }) })
-    return this.#write(() => this.#matches(change) && this.#put(change))
+    return this.#write(() => this.#matches(change) && this.#put(change), !this.#fleeting.has(group))
   }
 
   async *list(
@@ -231,8 +259,20 @@ class SqliteCatalog implements Catalog {
     if (this.#closed) return
     this.#closed = true
     await this.#commits.settled()
+    await this.#checkpoint
+    await this.#log.close()
     this.#intoOneFile()
     this.#database.close()
+  }
+
+  /** With the log synced off the event loop before, little is left to sync on it. */
+  async #makeCheckpoint(): Promise<void> {
+    try {
+      await this.#log.sync()
+      this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)')
+    } catch {
+      // The log grows on, and the next one may succeed.
+    }
   }
 
   /** SQLite does this by itself when the last one closes, but not with every engine while statements are left. */
@@ -244,9 +284,9 @@ class SqliteCatalog implements Catalog {
     }
   }
 
-  #write<T>(write: () => T): Promise<T> {
+  #write<T>(write: () => T, durable = true): Promise<T> {
     this.#refuseClosed()
-    return this.#commits.add(write)
+    return this.#commits.add(write, durable)
   }
 
   #sweep(): void {
