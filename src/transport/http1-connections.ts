@@ -29,7 +29,7 @@ const maximumAhead = 64
 interface Connection {
   /** Requests begun and not over, in order. */
   running: number
-  /** Requests that it has brought so far. */
+  /** Requests of it that somebody has looked at so far. */
   served: number
   tail: Promise<void>
   current: { readonly carrier: Http1Carrier; readonly body: RequestBody } | undefined
@@ -64,7 +64,6 @@ export class Http1Connections {
     // A request sent ahead must not overtake: it may depend on what the one before it changes (RFC 9112 §9.3.2).
     const previous = connection.running === 0 ? undefined : connection.tail
     connection.running += 1
-    connection.served += 1
     connection.tail = this.#run(connection, new Http1Carrier(incoming, response), via, awaitsContinue, previous)
   }
 
@@ -116,7 +115,8 @@ export class Http1Connections {
     const { socket } = incoming
     try {
       if (previous !== undefined) await previous
-      if (socket.destroyed || outgoing.socket === null) return
+      if (socket.destroyed || outgoing.socket === null || connection.served >= this.#maximumRequests) return
+      connection.served += 1
       const body = this.#exchanges.bodyOf(carrier, awaitsContinue)
       connection.current = { carrier, body }
       await this.#exchanges.run({ head: headOf(incoming), via, socket }, carrier, body, (answer, refused) => {
