@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import {
@@ -300,6 +300,44 @@ describe('certificates', () => {
     expect(server.stderr()).not.toContain('PRIVATE KEY')
   })
 })
+
+describe.skipIf(spawnSync('systemd-notify', ['--version']).status !== 0 || spawnSync('python3', ['-V']).status !== 0)(
+  'systemd',
+  () => {
+    it.each([
+      ['one process', one],
+      ['two workers', two],
+    ])('is told of start, reload and stop, with %s', async (_, options) => {
+      const socket = join(home, 'notify')
+      const receiver = spawn('python3', ['-uc', receive, socket])
+      let told = ''
+      receiver.stdout.on('data', (bytes: Buffer) => (told += bytes.toString()))
+      await eventually('somebody listens to it', () => told.includes('bound'))
+      const env = { NOTIFY_SOCKET: socket }
+      await using server = await startServer({ ...options, env, config: everybodyReads })
+      await eventually('it is told of the start', () => told.includes('READY=1'))
+      replace(server.configFile, 'uniform403: true\n')
+      await logged(server, 'configuration applied')
+      await eventually('it is told that the reload is over', () => told.split('READY=1').length === 3)
+      expect(await server.stop()).toBe(0)
+      await eventually('it is told of the stop', () => told.includes('STOPPING=1'))
+      receiver.kill()
+      const words = [...told.matchAll(/(READY|RELOADING|STOPPING)=1/g)].map(([, word]) => word)
+      expect(words).toEqual(['READY', 'RELOADING', 'READY', 'STOPPING'])
+      expect(told).toContain(`MAINPID=${server.pid}\n`)
+      expect(told).toMatch(/MONOTONIC_USEC=\d+/)
+    })
+  },
+)
+
+/** Prints what comes to a datagram socket, which Node cannot open. */
+const receive = `
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print("bound")
+while True: print(s.recv(1000).decode())
+`
 
 describe('another root', () => {
   const started: ChildProcess[] = []
