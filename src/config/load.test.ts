@@ -23,8 +23,14 @@ describe('a wrong configuration', () => {
     ['root: [a]\n', 'postern.yaml:1: root: must be text'],
     ['root: ""\n', 'postern.yaml:1: root: must not be empty'],
     ['listen: []\n', 'postern.yaml:1: listen: must not be empty'],
-    ['listen:\n  - 127.0.0.1:1\n  - "nowhere"\n', 'postern.yaml:3: listen[1]: must be HOST:PORT, unix:PATH, systemd or systemd:NAME'],
-    ['listen: ["127.0.0.1:99999"]\n', 'postern.yaml:1: listen[0]: must be HOST:PORT, unix:PATH, systemd or systemd:NAME'],
+    [
+      'listen:\n  - 127.0.0.1:1\n  - "nowhere"\n',
+      'postern.yaml:3: listen[1]: must be HOST:PORT, unix:PATH, systemd or systemd:NAME',
+    ],
+    [
+      'listen: ["127.0.0.1:99999"]\n',
+      'postern.yaml:1: listen[0]: must be HOST:PORT, unix:PATH, systemd or systemd:NAME',
+    ],
     [
       'listen: [{ at: ":1", surface: [http] }]\n',
       'postern.yaml:1: listen[0].surface: is not a setting; did you mean surfaces?',
