@@ -64,7 +64,10 @@ afterEach(async () => {
   rmSync(root, { recursive: true, force: true })
 })
 
-/** Runs a script with `store`, `p` and `body` at hand; what it prints comes as lines. */
+/**
+ * Runs a script with `store`, `p` and `body` at hand; what it prints comes as lines. It becomes another user only after it
+ * has started, for this Node may not be theirs to start.
+ */
 function run(
   script: string,
   native: boolean,
@@ -80,6 +83,7 @@ function run(
       `import { openLocalStore } from ${from('store/local.js')}
        import { toPath as p } from ${from('core/path.js')}
        const options = ${JSON.stringify({ root, durability, symlinks: 'absent', native })}
+       ${uid === undefined ? '' : `process.setgroups([]); process.setgid(${uid}); process.setuid(${uid})`}
        const store = await openLocalStore(options)
        async function* body(text) { yield Buffer.from(text) }
        async function text(path) {
@@ -94,7 +98,7 @@ function run(
        ${script}
        await store.close()`,
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'], cwd: '/', ...(uid === undefined ? {} : { uid, gid: uid }) },
+    { stdio: ['ignore', 'pipe', 'inherit'], cwd: '/' },
   )
   children.push(child)
   return { child, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator]() }
