@@ -42,7 +42,7 @@ describe.runIf(canSee)('between two connections', () => {
     const other = await openDatabase(file)
     const put = other.prepare("UPDATE items SET value = ?, version = 'other' || ? WHERE name = x'642f2f6e'")
     for (let at = 1; at <= 10_000; at++) {
-      put.run(bytes(String(at)), at)
+      put.run(bytes(String(at)), String(at))
       expect(text((await one.get('g', 'd//n'))?.value)).toBe(String(at))
       if (at % 10 === 0) expect((await all(one, 'd//'))[0]?.version).toBe(`other${at}`)
       // Its own commits must not hide one that was made just before or behind them.
