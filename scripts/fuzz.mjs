@@ -1,4 +1,4 @@
-// Runs every fast-check property for long: node scripts/fuzz.mjs [SECONDS EACH, default 60] [vitest arguments …]
+// Runs every fast-check property for long: node scripts/fuzz.mjs [SECONDS EACH, default 60] [FOLDER …, default src test]
 import { spawnSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -7,8 +7,8 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const [first, ...rest] = process.argv.slice(2)
 const given = /^\d+$/.test(first ?? '')
 const seconds = given ? Number(first) : 60
-const more = given ? rest : process.argv.slice(2)
-const files = ['src', 'test']
+const folders = given ? rest : process.argv.slice(2)
+const files = (folders.length > 0 ? folders : ['src', 'test'])
   .flatMap((folder) => readdirSync(`${root}${folder}`, { recursive: true }).map((file) => `${folder}/${String(file)}`))
   .filter((file) => file.endsWith('.test.ts') && readFileSync(`${root}${file}`, 'utf8').includes("from 'fast-check'"))
 const { status } = spawnSync(
@@ -21,7 +21,6 @@ const { status } = spawnSync(
     '--testTimeout',
     String(seconds * 10_000 + 60_000),
     ...files,
-    ...more,
   ],
   { cwd: root, stdio: 'inherit', env: { ...process.env, FUZZ_SECONDS: String(seconds) } },
 )
