@@ -10,6 +10,8 @@ const wrongUsage = 2
 /** Runs one command line; resolves to the exit code: 0 done, 1 failed, 2 wrong usage or configuration. */
 export async function main(args: readonly string[]): Promise<number> {
   let code = 0
+  // Whoever read the first lines and left (`postern serve | head -1`) must not end the server.
+  process.stdout.on('error', () => undefined)
   try {
     if (args[0] === 'worker') return await (await import('./serve/worker.js')).serveAsWorker()
     const program = await createProgram(args[0], (wanted) => (code = wanted))

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect, it } from 'vitest'
 import { run } from '../harness.js'
@@ -48,12 +49,14 @@ describeForeign('the package, installed', ['program: npm', 'program: npx'], () =
   })
 })
 
-async function listeningUrl(stdout: AsyncIterable<Uint8Array>): Promise<string> {
+async function listeningUrl(stdout: Readable): Promise<string> {
   let text = ''
-  for await (const chunk of stdout) {
-    text += Buffer.from(chunk).toString()
-    const found = /^listening (http:\/\/\S+)$/m.exec(text)?.[1]
-    if (found !== undefined) return found
-  }
-  throw new Error(`no listening line in: ${text}`)
+  return new Promise((resolve, reject) => {
+    stdout.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+      const found = /^listening (http:\/\/\S+)$/m.exec(text)?.[1]
+      if (found !== undefined) resolve(found)
+    })
+    stdout.once('end', () => reject(new Error(`no listening line in: ${text}`)))
+  })
 }

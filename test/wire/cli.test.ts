@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { get } from 'node:http'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,6 +25,20 @@ afterEach(() => {
 })
 
 describe('the program', () => {
+  it('goes on serving when whoever read its first lines has left', async () => {
+    const listener = join(home, 'socket')
+    const child = spawn(process.execPath, [program, 'serve', join(home, 'd'), '--listen', `unix:${listener}`], {
+      env: { ...process.env, POSTERN_ADMIN_PASSWORD: 'pw' },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    started.push(child)
+    // Nobody reads any more before the first line is written.
+    child.stdout.destroy()
+    await eventually('a socket', () => existsSync(listener))
+    for (let asked = 0; asked < 20; asked++) expect(await statusOfHealth(listener)).toBe(200)
+    expect(child.exitCode).toBeNull()
+  })
+
   it('helps, with examples, and says its version', async () => {
     for (const args of [
       ['--help'],
@@ -372,4 +387,13 @@ async function status(port: number, name: string, password: string, method = 'GE
   const answer = await connection.answer({ method })
   connection.destroy()
   return answer.status
+}
+
+/** Asks a server on a Unix socket whether it is alive. */
+async function statusOfHealth(socketPath: string): Promise<number | undefined> {
+  return await new Promise((resolve, reject) => {
+    get({ socketPath, path: '/-/health', agent: false }, (answer) => {
+      answer.resume().once('end', () => resolve(answer.statusCode))
+    }).once('error', reject)
+  })
 }
