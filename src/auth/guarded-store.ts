@@ -1,6 +1,6 @@
-import { denied, isOwn, type Rights } from './rights.js'
+import { denied, type Rights } from './rights.js'
 import { Failure, isFailure } from '../core/failure.js'
-import type { StorePath } from '../core/path.js'
+import { isOwnPath, type StorePath } from '../core/path.js'
 import type {
   Action,
   Body,
@@ -32,7 +32,7 @@ export class GuardedStore implements Store {
   }
 
   async stat(path: StorePath, signal?: AbortSignal): Promise<Entry | undefined> {
-    if (isOwn(path)) return undefined
+    if (isOwnPath(path)) return undefined
     if (this.#rights.sees(path, false)) return this.#store.stat(path, signal)
     if (!this.#rights.sees(path, true)) throw denied('list', path)
     const entry = await this.#store.stat(path, signal)

@@ -1,7 +1,7 @@
 import type { Permit } from './permit.js'
 import type { LockHolder, Locks } from '../catalog/locks.js'
 import { Failure, isFailure } from '../core/failure.js'
-import { parentOf, type StorePath } from '../core/path.js'
+import { isOwnPath, parentOf, type StorePath } from '../core/path.js'
 import type { Action, Conditions, Staged, Store, Transfer, WriteOptions } from '../store/store.js'
 
 /** The questions that the guard asks: what one caller may do, see and overwrite. */
@@ -19,7 +19,7 @@ export class Rights {
   }
 
   allows(action: Action, path: StorePath): boolean {
-    return !isOwn(path) && this.permit.allows(action, path)
+    return !isOwnPath(path) && this.permit.allows(action, path)
   }
 
   /** Throws `denied`. */
@@ -29,7 +29,7 @@ export class Rights {
 
   /** Whether it shows in a listing; a directory does as well where it leads to something granted. */
   sees(path: StorePath, directory: boolean): boolean {
-    if (isOwn(path)) return false
+    if (isOwnPath(path)) return false
     const { permit } = this
     return permit.allows('list', path) || permit.allows('read', path) || (directory && permit.mayAllowBelow(path))
   }
@@ -140,11 +140,6 @@ export class Rights {
     }
     return missing
   }
-}
-
-/** `/-` and all below it is Postern's own: whatever lies there on a medium is neither shown nor touched. */
-export function isOwn(path: StorePath): boolean {
-  return path.charCodeAt(1) === 45 && (path.length === 2 || path.charCodeAt(2) === 47)
 }
 
 const wanted: Readonly<Record<Action, string>> = {

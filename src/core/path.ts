@@ -14,8 +14,10 @@ export const rootPath = '/' as StorePath
 export const maxSegmentBytes = 255
 export const maxPathBytes = 4000
 
-/** Everything of Postern's own lies below `/-/`; no file can be there. */
-export const ownSegment = '-'
+/** `/-` and all below it is Postern's own: no file can be there, and what lies there on a medium is neither shown nor touched. */
+export function isOwnPath(path: StorePath): boolean {
+  return path.charCodeAt(1) === 45 && (path.length === 2 || path.charCodeAt(2) === 47)
+}
 
 /** What a request target names. */
 export interface ParsedTarget {

@@ -1,5 +1,4 @@
 import type { HttpRequest, HttpResponse } from '../../core/http.js'
-import { ownSegment } from '../../core/path.js'
 import type { StorePath } from '../../core/path.js'
 
 export interface OwnPagesOptions {
@@ -18,11 +17,6 @@ export function createOwnPages(options: OwnPagesOptions): OwnPages {
     const ready = await options.ready().catch(() => false)
     return ready ? answer(request, 200, 'ready\n') : answer(request, 503, 'not ready\n')
   }
-}
-
-/** Whether a path is Postern's own: no file can be there. */
-export function isOwnPath(path: StorePath): boolean {
-  return path === `/${ownSegment}` || path.startsWith(`/${ownSegment}/`)
 }
 
 function answer(request: HttpRequest, status: number, text: string): HttpResponse {
