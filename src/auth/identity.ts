@@ -16,6 +16,8 @@ export interface Identity {
   readonly grants: readonly string[]
   /** The Unix user it acts as under privilege separation. */
   readonly unixUser?: string
+  /** As the source names them. */
+  readonly groups?: readonly string[]
 }
 
 /** The stable id of a caller: who owns a lock, who is throttled or limited. */
@@ -56,4 +58,15 @@ export interface Directory {
    * accounts that Postern manages. Absent: cached verdicts live until their time is over.
    */
   current?(identity: Identity, stamp: string): Promise<boolean>
+  /**
+   * The secret that signatures under an access key id are made with (AWS Signature Version 4), and whom it stands for;
+   * undefined where this source has no such key or it is revoked. Absent: the source holds no such keys.
+   */
+  signingKey?(accessKeyId: string): Promise<SigningKey | undefined>
+}
+
+/** For the verifier of signatures only: the secret never leaves it. */
+export interface SigningKey {
+  readonly secret: string
+  readonly identity: Identity
 }

@@ -1,3 +1,6 @@
+import { z } from 'zod'
+import { commonSettings } from './identity/entry.js'
+import { identityKinds } from './identity/kinds.js'
 import { configSchema, variableOf } from './schema.js'
 
 const opening = `# Configuration
@@ -36,7 +39,30 @@ export function configDocs(): string {
       '',
     ].join('\n')
   })
-  return [opening, ...sections].join('\n')
+  return [opening, ...sections, ...identitySections()].join('\n')
+}
+
+/** The kinds of source that `identity` can list, with the keys of each. */
+function identitySections(): readonly string[] {
+  const kinds = Array.from(identityKinds, ([name, { description, example, schema }]) =>
+    [`### ${name}`, '', description, '', ...keyLines(schema), '```yaml', `identity: [${example}]`, '```', ''].join(
+      '\n',
+    ),
+  )
+  return [
+    ['## Identity sources', '', 'Every source but the bare `catalog` can be told, beside its own keys:', ''].join('\n'),
+    keyLines(z.object(commonSettings)).join('\n'),
+    ...kinds,
+  ]
+}
+
+function keyLines(schema: z.ZodType): readonly string[] {
+  const group = schema instanceof z.ZodArray ? schema.element : schema
+  if (!(group instanceof z.ZodObject)) return []
+  const lines = Object.entries<z.ZodType>(group.shape).map(
+    ([key, value]) => `- \`${key}\`: ${value.meta()?.description}`,
+  )
+  return lines.length === 0 ? [] : [...lines, '']
 }
 
 function code(text: string): string {

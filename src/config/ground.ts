@@ -1,8 +1,9 @@
 import { statSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
-import { cached, createCredentialKey } from '../auth/cached.js'
+import { createCredentialKey } from '../auth/cached.js'
 import type { CachedDirectory, CredentialKey } from '../auth/cached.js'
-import { catalogDirectory } from '../auth/directory/catalog.js'
+import type { Directory } from '../auth/identity.js'
 import { createThrottle } from '../auth/throttle.js'
 import type { Throttle } from '../auth/throttle.js'
 import type { Catalog } from '../catalog/catalog.js'
@@ -18,6 +19,7 @@ import type { Store } from '../store/store.js'
 import { openLocalStore } from '../store/local.js'
 import type { LocalStore } from '../store/local.js'
 import type { Notes } from '../store/local-notes.js'
+import { openSources } from './identity/open.js'
 import type { Config } from './load.js'
 import { makeDirectory, openState } from './state.js'
 import type { State } from './state.js'
@@ -31,7 +33,7 @@ export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher'> {
   readonly locks: Locks
   readonly properties: Properties
   /** In the order in which they are asked. */
-  readonly directories: readonly CachedDirectory[]
+  readonly directories: readonly (Directory | CachedDirectory)[]
   readonly throttle: Throttle
   readonly keyOf: CredentialKey
   /** Finishes the moves that a crash has interrupted. For one process, before anything is served. */
@@ -48,7 +50,7 @@ export interface GroundOptions {
 }
 
 /** The settings that a ground depends on: where one of these changes, another ground is needed. */
-export type GroundSettings = Pick<Config, 'root' | 'state' | 'durability' | 'symlinks'>
+export type GroundSettings = Pick<Config, 'root' | 'state' | 'durability' | 'symlinks' | 'identity'>
 
 /** Whether one ground serves for both. */
 export function sameGround(one: GroundSettings, other: GroundSettings): boolean {
@@ -56,7 +58,8 @@ export function sameGround(one: GroundSettings, other: GroundSettings): boolean 
     one.root === other.root &&
     one.state === other.state &&
     one.durability === other.durability &&
-    one.symlinks === other.symlinks
+    one.symlinks === other.symlinks &&
+    isDeepStrictEqual(one.identity, other.identity)
   )
 }
 
@@ -94,6 +97,9 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
   const properties = catalogProperties(catalog)
   const records = { catalog, locks, properties }
   const keyOf = createCredentialKey()
+  const clock = systemClock
+  const warn = (facts: object, message: string): void => log.warn(facts, message)
+  const sources = await openSources(settings.identity, { catalog, accounts, hasher, secret, clock, warn }, keyOf)
   return {
     catalog,
     accounts,
@@ -102,7 +108,7 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
     store: tended(files, records),
     locks,
     properties,
-    directories: [cached(catalogDirectory({ accounts, hasher }), { clock: systemClock, keyOf })],
+    directories: sources.directories,
     throttle: createThrottle({ catalog, clock: systemClock, secret }),
     keyOf,
     async mend() {
@@ -112,6 +118,7 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
       report(await files.sweep())
     },
     async close() {
+      await sources.close()
       await files.close()
       await state.close()
     },

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Failure } from '../core/failure.js'
+import { identityKinds } from './identity/kinds.js'
 import { loadConfig } from './load.js'
 import type { Config, ConfigSources } from './load.js'
 
@@ -40,7 +41,11 @@ describe('a wrong configuration', () => {
       'postern.yaml:1: listen[0].surfaces[0]: must be one of: webdav, http',
     ],
     ['durability: maximal\n', 'postern.yaml:1: durability: must be one of: full, fast'],
-    ['identity: [ldap]\n', 'postern.yaml:1: identity[0]: must be one of: catalog'],
+    [
+      'identity: [ldap]\n',
+      'postern.yaml:1: identity[0]: must be catalog, or one source with its settings: ' +
+        [...identityKinds.keys()].join(', '),
+    ],
     ['publicOrigins: ["https://a.example/"]\n', /publicOrigins\[0\]: must be an origin such as/],
     ['publicOrigins: https://a.example\n', 'postern.yaml:1: publicOrigins: must be a list'],
     ['trustedProxies: [10.0.0.0/40]\n', /trustedProxies\[0\]: must be an address, a network/],
@@ -103,7 +108,7 @@ describe('a right configuration', () => {
       root: join(directory, 'data'),
       state: join(directory, 'data.postern'),
       durability: 'full',
-      identity: ['catalog'],
+      identity: [{ kind: 'catalog', name: 'catalog', cacheSeconds: 120 }],
       listen: [
         { name: '127.0.0.1:8080', at: { kind: 'tcp', host: '127.0.0.1', port: 8080 }, surfaces: [], tls: false },
       ],

@@ -8,6 +8,8 @@ import { parseEndpoint } from '../transport/endpoint.js'
 import type { Endpoint } from '../transport/endpoint.js'
 import type { HandedSocket } from '../transport/open-endpoint.js'
 import { handedSockets } from './environment.js'
+import { identitySettings } from './identity/entry.js'
+import type { IdentitySetting } from './identity/entry.js'
 import { problemsIn } from './problems.js'
 import { configKeys, configSchema, variableOf } from './schema.js'
 import type { Settings } from './schema.js'
@@ -42,7 +44,7 @@ export interface ListenSetting {
 }
 
 /** Settings that have been understood: paths are absolute, defaults are filled in. */
-export interface Config extends Omit<Settings, 'listen' | 'root' | 'state'> {
+export interface Config extends Omit<Settings, 'listen' | 'root' | 'state' | 'identity'> {
   /** The file that was read. */
   readonly file: string | undefined
   readonly listen: readonly ListenSetting[]
@@ -50,6 +52,8 @@ export interface Config extends Omit<Settings, 'listen' | 'root' | 'state'> {
   readonly handed: readonly HandedSocket[]
   readonly root: string
   readonly state: string
+  /** In the order in which they are asked. */
+  readonly identity: readonly IdentitySetting[]
   /** What is odd but no error. */
   readonly warnings: readonly string[]
 }
@@ -204,12 +208,27 @@ function resolved(
     ...settings,
     root,
     state,
+    identity: sources(settings.identity, from('identity'), origins.get('identity')),
     publicOrigins: settings.publicOrigins.map((origin) => origin.toLowerCase()),
     listen: settings.listen.map((entry) => listenSetting(entry, from('listen'), settings.tls !== undefined, names)),
     ...(typeof settings.tls === 'object' && {
       tls: { cert: resolve(from('tls'), settings.tls.cert), key: resolve(from('tls'), settings.tls.key) },
     }),
   }
+}
+
+function sources(
+  entries: Settings['identity'],
+  directory: string,
+  origin: Origin | undefined,
+): readonly IdentitySetting[] {
+  const settings = identitySettings(entries, directory)
+  settings.forEach(({ name }, index) => {
+    if (settings.findIndex((other) => other.name === name) === index) return
+    const where = origin?.describe(['identity', index]) ?? 'identity:'
+    throw new Failure('invalid', `${where} there is a source ${name} already; give this one another name: { name: … }`)
+  })
+  return settings
 }
 
 function listenSetting(

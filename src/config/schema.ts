@@ -1,31 +1,9 @@
 import { z } from 'zod'
-import { parseGrant } from '../auth/grant.js'
-import { Failure } from '../core/failure.js'
 import { surfaceNames } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import { proxyTrust } from '../transport/forwarded.js'
-
-const text = z.string({ error: 'must be text' }).min(1, 'must not be empty')
-const flag = z.boolean({ error: 'must be true or false' })
-
-function whole(minimum: number, maximum: number): z.ZodInt {
-  const error = `must be a whole number from ${minimum} to ${maximum}`
-  return z.int({ error }).min(minimum, error).max(maximum, error)
-}
-
-function oneOf<const Value extends string>(...values: readonly Value[]): z.ZodEnum<{ [Key in Value]: Key }> {
-  return z.enum(values, { error: `must be one of: ${values.join(', ')}` })
-}
-
-function listOf<Item extends z.ZodType>(item: Item): z.ZodArray<Item> {
-  return z.array(item, { error: 'must be a list' })
-}
-
-function objectOf<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
-  return z.strictObject(shape, {
-    error: (issue) => (issue.code === 'invalid_type' ? 'must be a group of keys' : undefined),
-  })
-}
+import { identityEntry } from './identity/entry.js'
+import { flag, grant, listOf, objectOf, oneOf, text, whole } from './schema-parts.js'
 
 const endpoint = text.refine(
   (value) => parseEndpoint(value) !== undefined,
@@ -35,14 +13,6 @@ const endpoint = text.refine(
 const socketMode = z
   .string({ error: 'must be an octal mode in quotes, such as "660"' })
   .regex(/^0?[0-7]{3}$/, 'must be an octal mode in quotes, such as "660"')
-
-const grant = text.superRefine((value, context) => {
-  try {
-    parseGrant(value)
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: error instanceof Failure ? error.message : 'must be a grant' })
-  }
-})
 
 const webOrigin = text.refine(
   (value) => URL.canParse(value) && new URL(value).origin === value.toLowerCase(),
@@ -144,10 +114,10 @@ export const configSchema = objectOf({
       'Which headers of a trusted proxy are read. `auto` takes the X-Forwarded family where any of it is there, else Forwarded (RFC 7239). Set `forwarded` where the proxy writes only that one, for it lets the others through.',
     example: 'forwarded',
   }),
-  identity: listOf(oneOf('catalog')).min(1, 'must not be empty').default(['catalog']).meta({
+  identity: listOf(identityEntry).min(1, 'must not be empty').default(['catalog']).meta({
     type: 'list of sources',
     description:
-      'Who knows the callers, in the order in which they are asked. `catalog`: the users made with `postern user add`.',
+      'Who knows the callers, in the order in which they are asked. `catalog`: what `postern user add`, `key issue` and `token create` have made.',
     example: '[catalog]',
   }),
   anonymous: objectOf({ grants: listOf(grant) })

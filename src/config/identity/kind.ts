@@ -1,0 +1,55 @@
+import type { z } from 'zod'
+import type { Directory } from '../../auth/identity.js'
+import type { PasswordHasher } from '../../auth/password-hash.js'
+import type { Accounts } from '../../catalog/accounts.js'
+import type { Catalog } from '../../catalog/catalog.js'
+import type { Clock } from '../../core/clock.js'
+
+/** One kind of identity source as it stands in the configuration: `htpasswd: { file: … }`. */
+export interface IdentityKind {
+  /** For `docs/config.md`: what it is, and an entry of the list as YAML. */
+  readonly description: string
+  readonly example: string
+  /** Its settings, each key with a `description` in its meta; what comes out of it must be plain data that the schema takes again. */
+  readonly schema: z.ZodType
+  /** The same settings with absolute paths: those of the file are relative to its directory. */
+  located(settings: unknown, directory: string): unknown
+  /** Throws `invalid`, naming the key, for settings that only opening shows to be wrong. */
+  open(name: string, settings: unknown, needs: IdentityNeeds): Promise<OpenSource>
+}
+
+/** What a source may stand on. */
+export interface IdentityNeeds {
+  readonly catalog: Catalog
+  readonly accounts: Accounts
+  readonly hasher: PasswordHasher
+  /** Of this installation. */
+  readonly secret: Uint8Array
+  readonly clock: Clock
+  /** For what an owner should know of a source: a line of a file that is not understood, a source that flaps. Never with a secret. */
+  readonly warn: (facts: object, message: string) => void
+}
+
+export interface OpenSource {
+  readonly directory: Directory
+  /** Ends watching and connections. */
+  close?(): Promise<void>
+}
+
+/** An identity kind with its types checked: `located` may be left out where no setting is a path. */
+export function identityKind<Schema extends z.ZodType>(kind: {
+  readonly description: string
+  readonly example: string
+  readonly schema: Schema
+  readonly located?: (settings: z.output<Schema>, directory: string) => z.output<Schema>
+  readonly open: (name: string, settings: z.output<Schema>, needs: IdentityNeeds) => Promise<OpenSource>
+}): IdentityKind {
+  const { description, example, schema, located, open } = kind
+  return {
+    description,
+    example,
+    schema,
+    located: (settings, directory) => (located === undefined ? settings : located(schema.parse(settings), directory)),
+    open: (name, settings, needs) => open(name, schema.parse(settings), needs),
+  }
+}
