@@ -1,6 +1,7 @@
 import type { HttpRequest, HttpResponse } from '../core/http.js'
 import type { BodyPace } from './body-pace.js'
 import type { Carrier } from './carrier.js'
+import { CloseWatch } from './close-watch.js'
 import { NodeRequest } from './node-request.js'
 import type { RequestFacts } from './node-request.js'
 import { RequestBody } from './request-body.js'
@@ -53,17 +54,15 @@ export class Exchanges {
     facts: RequestFacts,
     carrier: Carrier,
     body: RequestBody,
-    send: (answer: HttpResponse, refused: boolean) => Promise<Sent>,
+    send: (answer: HttpResponse, refused: boolean, watch: CloseWatch) => Promise<Sent>,
   ): Promise<void> {
     this.#running += 1
     try {
       const request = new NodeRequest(facts, body)
-      carrier.outgoing.once('close', () => {
-        if (!carrier.delivered) request.abandon()
-      })
+      const watch = new CloseWatch(carrier, () => request.abandon())
       const refusal = refusalOf(facts.head, this.#options.most)
       const answer = refusal === undefined ? await this.#answer(request) : { status: refusal, headers: [] }
-      const sent = await send(answer, refusal !== undefined)
+      const sent = await send(answer, refusal !== undefined, watch)
       this.#options.onExchange?.({ request, sent, received: body.received })
     } finally {
       this.#running -= 1

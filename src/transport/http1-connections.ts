@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import { Failure } from '../core/failure.js'
 import type { HttpResponse } from '../core/http.js'
 import type { Carrier } from './carrier.js'
+import type { CloseWatch } from './close-watch.js'
 import type { Exchanges } from './exchange.js'
 import { headerMap } from './node-request.js'
 import type { Via } from './node-request.js'
@@ -10,6 +11,7 @@ import type { RequestBody } from './request-body.js'
 import type { RequestHead } from './request-check.js'
 import { sendResponse } from './response-writer.js'
 import type { Sent } from './response-writer.js'
+import { TurnEnd } from './turn.js'
 
 /** What `node:http` says of bytes that it cannot read. */
 interface UnreadableError extends Error {
@@ -41,6 +43,7 @@ interface Connection {
 export class Http1Connections {
   readonly #exchanges: Exchanges
   readonly #maximumRequests: number
+  readonly #turn = new TurnEnd()
   readonly #connections = new WeakMap<Duplex, Connection>()
 
   /** @param maximumRequests after how many a connection is closed */
@@ -119,10 +122,12 @@ export class Http1Connections {
       connection.served += 1
       const body = this.#exchanges.bodyOf(carrier, awaitsContinue)
       connection.current = { carrier, body }
-      await this.#exchanges.run({ head: headOf(incoming), via, socket }, carrier, body, (answer, refused) => {
+      const head = headOf(incoming)
+      await this.#exchanges.run({ head, via, socket }, carrier, body, async (answer, refused, watch) => {
         // Whoever sends what can be understood in two ways may mean what follows in a third one.
-        if (refused) connection.closing = true
-        return this.#send(connection, carrier, answer, body)
+        if (refused || asksForUpgrade(head)) connection.closing = true
+        await this.#turn.wait()
+        return this.#send(connection, carrier, watch, answer, body)
       })
     } finally {
       connection.current = undefined
@@ -130,15 +135,21 @@ export class Http1Connections {
     }
   }
 
-  async #send(connection: Connection, carrier: Http1Carrier, answer: HttpResponse, body: RequestBody): Promise<Sent> {
+  async #send(
+    connection: Connection,
+    carrier: Http1Carrier,
+    watch: CloseWatch,
+    answer: HttpResponse,
+    body: RequestBody,
+  ): Promise<Sent> {
     const { incoming } = carrier
     const unread = incoming.complete ? 0 : remainderOf(incoming, body)
     const linger = unread > cheapRemainder && !body.heldBack && !body.hasFailed
     if (unread > cheapRemainder || body.heldBack || this.#exchanges.finishing || body.hasFailed)
       connection.closing = true
     else body.discard()
-    if (connection.served >= this.#maximumRequests || asksForUpgrade(incoming)) connection.closing = true
-    const sent = await sendResponse(carrier, answer, {
+    if (connection.served >= this.#maximumRequests) connection.closing = true
+    const sent = await sendResponse(carrier, watch, answer, {
       headOnly: incoming.method === 'HEAD',
       close: connection.closing,
       beforeEnd: linger ? () => body.drain(lingerBytes, lingerMilliseconds).then(() => undefined) : undefined,
@@ -213,8 +224,8 @@ function remainderOf(incoming: IncomingMessage, body: RequestBody): number {
 }
 
 /** An upgrade is ignored here, but Node drops what has come with it: what comes next may be the middle of something. */
-function asksForUpgrade({ headers }: IncomingMessage): boolean {
-  return headers.upgrade !== undefined && /\bupgrade\b/i.test(headers.connection ?? '')
+function asksForUpgrade({ headers }: RequestHead): boolean {
+  return headers.has('upgrade') && /\bupgrade\b/i.test(headers.get('connection')?.join() ?? '')
 }
 
 function statusLineFor(error: UnreadableError): string {

@@ -147,8 +147,8 @@ export class Http2Sessions {
   async #run(carrier: Http2Carrier, head: RequestHead, socket: Socket, via: Via): Promise<void> {
     const body = this.#exchanges.bodyOf(carrier, isContinue(head.headers.get('expect')))
     carrier.outgoing.setTimeout(this.#limits.idleSeconds * 1000, () => silent(carrier, body))
-    await this.#exchanges.run({ head, via, socket }, carrier, body, (answer) =>
-      sendResponse(carrier, answer, { headOnly: head.method === 'HEAD', close: false }),
+    await this.#exchanges.run({ head, via, socket }, carrier, body, (answer, _refused, watch) =>
+      sendResponse(carrier, watch, answer, { headOnly: head.method === 'HEAD', close: false }),
     )
   }
 }

@@ -1,7 +1,7 @@
-import type { Writable } from 'node:stream'
 import type { HttpResponse } from '../core/http.js'
 import { isFileRange } from '../core/http.js'
 import type { Carrier } from './carrier.js'
+import type { CloseWatch } from './close-watch.js'
 import { readWhole, sendPieces } from './file-sender.js'
 
 /** How a response went out. */
@@ -28,10 +28,14 @@ export interface SendOptions {
  * Writes a response and releases its body, whatever happens; never rejects. Fewer or more bytes than announced, or a
  * body that throws, break the connection off instead of ending it cleanly, so that no client takes a part for the whole.
  */
-export async function sendResponse(carrier: Carrier, response: HttpResponse, options: SendOptions): Promise<Sent> {
+export async function sendResponse(
+  carrier: Carrier,
+  watch: CloseWatch,
+  response: HttpResponse,
+  options: SendOptions,
+): Promise<Sent> {
   const { status } = response
   const out = carrier.outgoing
-  const watch = new CloseWatch(out, carrier.over)
   const body = new Held(response.body)
   let bodyBytes = 0
   try {
@@ -125,52 +129,6 @@ class Held {
     if (body === undefined || body instanceof Uint8Array) return
     if (isFileRange(body)) body.close()
     else await body[Symbol.asyncIterator]().return?.()
-  }
-}
-
-/** Waits for a response to take bytes, without waiting for ever when its connection goes away. */
-class CloseWatch {
-  readonly #out: Writable
-  /** Resolves when the response is over, one way or the other. */
-  readonly closed: Promise<void>
-  #isClosed = false
-  #onClosed: (() => void) | undefined
-
-  constructor(out: Writable, isOver: boolean) {
-    this.#out = out
-    this.closed = new Promise((resolve) => {
-      const over = (): void => {
-        this.#isClosed = true
-        this.#onClosed?.()
-        resolve()
-      }
-      if (isOver) over()
-      else out.once('close', over)
-    })
-  }
-
-  /** Resolves to true when the kernel has the bytes and their buffer is free again, to false when the client is gone. */
-  flush(bytes: Uint8Array): Promise<boolean> {
-    return this.#settle((done) => {
-      this.#out.write(bytes, (error) => done(error === null || error === undefined))
-    })
-  }
-
-  /** Writes, and waits only where too much is on its way already; resolves to false when the client is gone. */
-  write(bytes: Uint8Array): Promise<boolean> | boolean {
-    if (this.#isClosed || this.#out.destroyed) return false
-    if (this.#out.write(bytes)) return true
-    return this.#settle((done) => {
-      this.#out.once('drain', () => done(true))
-    })
-  }
-
-  #settle(start: (done: (alive: boolean) => void) => void): Promise<boolean> {
-    if (this.#isClosed || this.#out.destroyed) return Promise.resolve(false)
-    return new Promise((resolve) => {
-      this.#onClosed = () => resolve(false)
-      start(resolve)
-    })
   }
 }
 
