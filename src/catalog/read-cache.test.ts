@@ -39,7 +39,7 @@ describe.runIf(canSee)('between two connections', () => {
     const file = newFile()
     const one = await openSqliteCatalog({ file, clock, durability: 'fast' })
     await one.swap('g', 'd//n', bytes('0'), undefined)
-    const other = await openDatabase(file)
+    const other = openDatabase(file)
     const put = other.prepare("UPDATE items SET value = ?, version = 'other' || ? WHERE name = x'642f2f6e'")
     for (let at = 1; at <= 10_000; at++) {
       put.run(bytes(String(at)), String(at))
@@ -84,7 +84,7 @@ describe.runIf(canSee)('between two connections', () => {
     const file = newFile()
     const one = await openSqliteCatalog({ file, clock, durability: 'fast' })
     const two = await openSqliteCatalog({ file, clock, durability: 'fast' })
-    const other = await openDatabase(file)
+    const other = openDatabase(file)
     for (let at = 0; at < 50; at++) {
       await two.swap('g', 'n', bytes(String(at)), 'any')
       expect(text((await one.get('g', 'n'))?.value)).toBe(String(at))

@@ -5,7 +5,7 @@ import { openDatabase } from './sqlite-engine.js'
 
 let database: Database
 beforeEach(async () => {
-  database = await openDatabase(':memory:')
+  database = openDatabase(':memory:')
 })
 afterEach(() => database.close())
 

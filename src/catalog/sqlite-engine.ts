@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Failure } from '../core/failure.js'
 
@@ -23,8 +24,8 @@ interface Engine {
 }
 
 /** Opens a database with the SQLite of this Node (22 and up), else with that of the package. */
-export async function openDatabase(file: string): Promise<Database> {
-  const engine = builtInEngine() ?? (await import('@photostructure/sqlite'))
+export function openDatabase(file: string): Database {
+  const engine = builtInEngine() ?? (createRequire(import.meta.url)('@photostructure/sqlite') as Engine)
   return new engine.DatabaseSync(file)
 }
 

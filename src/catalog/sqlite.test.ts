@@ -26,7 +26,7 @@ const childArguments = (script: string, file: string): string[] => [
 describe('what is refused', () => {
   it('a database of a newer Postern, naming both versions', async () => {
     const file = join(directory, 'newer')
-    const newer = await openDatabase(file)
+    const newer = openDatabase(file)
     newer.exec('PRAGMA user_version = 7')
     newer.close()
     await expect(open(file)).rejects.toMatchObject({
@@ -37,11 +37,11 @@ describe('what is refused', () => {
 
   it('a database of another program, and leaves it as it is', async () => {
     const file = join(directory, 'other')
-    const other = await openDatabase(file)
+    const other = openDatabase(file)
     other.exec('CREATE TABLE bookmarks (url)')
     other.close()
     await expect(open(file)).rejects.toMatchObject({ kind: 'unsupported' })
-    const after = await openDatabase(file)
+    const after = openDatabase(file)
     expect(after.prepare('SELECT name FROM sqlite_schema').get()).toEqual({ name: 'bookmarks' })
     after.close()
   })
@@ -69,7 +69,7 @@ describe('what is refused', () => {
 })
 
 it('says no-space when the disk is full', async () => {
-  const database = await openDatabase(join(directory, 'full'))
+  const database = openDatabase(join(directory, 'full'))
   database.exec('CREATE TABLE t (v); PRAGMA max_page_count = 3')
   const thrown = ((): unknown => {
     try {
@@ -153,7 +153,7 @@ it('removes expired items from the file in time', async () => {
   clock.advanceSeconds(2)
   for (let at = 0; at < 2000; at++) void catalog.swap('g', 'n', new Uint8Array(1), 'any')
   await catalog.close()
-  const database = await openDatabase(file)
+  const database = openDatabase(file)
   const left = database.prepare(
     'SELECT (SELECT count(*) FROM items) AS items, (SELECT count(*) FROM counters) AS counters',
   )
@@ -165,7 +165,7 @@ it('says nothing of an experimental SQLite', async () => {
   const warnings: string[] = []
   const note = (warning: Error): void => void warnings.push(warning.name)
   process.on('warning', note)
-  const database = await openDatabase(join(directory, 'quiet'))
+  const database = openDatabase(join(directory, 'quiet'))
   database.close()
   await new Promise((resolve) => setImmediate(resolve))
   process.off('warning', note)

@@ -58,7 +58,7 @@ export async function openSqliteCatalog(options: SqliteOptions): Promise<Catalog
   try {
     refuseNetworkDisk((await statfs(dirname(options.file))).type)
     await makePrivate(options.file)
-    database = await openDatabase(options.file)
+    database = openDatabase(options.file)
     await prepareSchema(database)
     log = await openWalSync(options.file)
     const index = options.cached === false ? undefined : openWalIndex(options.file)

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { Failure, isFailure } from '../core/failure.js'
 import { addServe } from './serve.js'
+import { serveAsWorker } from './serve/worker.js'
 
 /** Exit codes of the program. */
 const failed = 1
@@ -13,7 +14,7 @@ export async function main(args: readonly string[]): Promise<number> {
   // Whoever read the first lines and left (`postern serve | head -1`) must not end the server.
   process.stdout.on('error', () => undefined)
   try {
-    if (args[0] === 'worker') return await (await import('./serve/worker.js')).serveAsWorker()
+    if (args[0] === 'worker') return await serveAsWorker()
     const program = await createProgram(args[0], (wanted) => (code = wanted))
     await program.parseAsync(args, { from: 'user' })
     return code

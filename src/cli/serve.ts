@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { collect, withConfigOptions } from './options.js'
 import type { ServeOptions } from './options.js'
+import { serve } from './serve/run.js'
 
 const help = `
 Examples:
@@ -22,7 +23,6 @@ export function addServe(program: Command, finish: (code: number) => void): void
     .option('--workers <number>', 'how many processes answer (default: 1)')
     .addHelpText('after', help)
     .action(async (directory: string | undefined, options: ServeOptions) => {
-      const { serve } = await import('./serve/run.js')
       finish(await serve(options, directory))
     })
 }
