@@ -56,12 +56,18 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   const challenges = schemes.map(({ challenge }) => challenge).filter((challenge) => challenge !== undefined)
 
   function readCredential(request: HttpRequest): Credential | undefined {
+    let found: Credential | undefined
     for (const scheme of schemes) {
       const credential = scheme.read(request)
-      if (credential) return credential
+      if (credential === undefined) continue
+      // Whichever of two were taken, a proxy in front may have looked at the other.
+      if (found !== undefined) throw new Failure('invalid', 'There is more than one credential.')
+      found = credential
     }
-    if (request.headers.has('authorization')) throw new Failure('invalid', 'The authentication scheme is not known.')
-    return undefined
+    const headerIsRead = found?.kind === 'password' || found?.kind === 'bearer'
+    if (!headerIsRead && request.headers.has('authorization'))
+      throw new Failure('invalid', 'The authentication scheme is not known.')
+    return found
   }
 
   function withoutCredential(request: HttpRequest): Identity {

@@ -1,6 +1,5 @@
 import type { Logger } from 'pino'
 import { createAuthenticator } from '../auth/authenticator.js'
-import { basicScheme } from '../auth/scheme/basic.js'
 import { catalogSnapshots } from '../catalog/snapshots.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
@@ -19,6 +18,7 @@ import { openGround, sameGround } from './ground.js'
 import type { Ground } from './ground.js'
 import { Listeners } from './listeners.js'
 import type { Config } from './load.js'
+import { schemesFor } from './schemes.js'
 import type { Setup } from './setup.js'
 
 /** A server in one process. */
@@ -159,7 +159,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
   const { catalog, store, locks, properties, directories, throttle, keyOf } = ground
   return createGateway({
     authenticator: createAuthenticator({
-      schemes: [basicScheme({ realm: config.basicRealm })],
+      schemes: schemesFor(directories, config.basicRealm),
       directories,
       throttle,
       keyOf,

@@ -1,4 +1,5 @@
 import { Failure } from '../../core/failure.js'
+import { realmText } from './realm.js'
 import type { Scheme } from './scheme.js'
 
 /** Longest `Authorization` value that is looked at, in characters. */
@@ -9,10 +10,8 @@ const maxCredentialLength = 8192
  * A Windows domain before the name (`DOMAIN\name`) is dropped. Throws `invalid` for a realm that no header can carry.
  */
 export function basicScheme(options: { readonly realm: string }): Scheme {
-  if (!/^[\x20-\x7e]*$/.test(options.realm))
-    throw new Failure('invalid', 'The realm may hold printable ASCII characters only.')
   return {
-    challenge: `Basic realm="${options.realm.replace(/["\\]/g, '\\$&')}", charset="UTF-8"`,
+    challenge: `Basic realm=${realmText(options.realm)}, charset="UTF-8"`,
     read(request) {
       const values = request.headers.get('authorization')
       const value = values?.[0]
