@@ -40,6 +40,7 @@ function countingHasher() {
       calls.push(hash)
       return hash === `hash of ${password}`
     },
+    accepts: () => true,
   }
   return { calls, hasher }
 }

@@ -11,6 +11,8 @@ export interface PasswordHasher {
    * and the answer is no: it costs the same. Throws `throttled` where too many already wait.
    */
   verify(hash: string | undefined, password: string): Promise<boolean>
+  /** Whether `verify` looks at this hash: argon2id, of a cost that one login may have. */
+  accepts(hash: string): boolean
 }
 
 /** Most bytes of a password. */
@@ -44,6 +46,7 @@ export function createPasswordHasher(
       )
       return usable && right
     },
+    accepts: (stored) => isAcceptable(argon2, stored),
   }
 }
 
@@ -53,7 +56,7 @@ function loadArgon2(): typeof Argon2 {
 }
 
 /** Whether a hash is argon2id of a cost that one login may have: at most 64 MiB, 10 passes and 4 lanes. */
-export function isArgon2id(argon2: typeof Argon2, stored: string): boolean {
+function isAcceptable(argon2: typeof Argon2, stored: string): boolean {
   if (
     stored.length > 512 ||
     !/^\$argon2id\$v=19\$m=\d{1,7},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/.test(stored)
