@@ -143,7 +143,7 @@ class OneGateway implements Gateway {
       this.#options.log.warn({ id: notes.id, err: failure }, failure.message)
     const response = protocol.refuse(shown, request)
     if (response.status !== 401) return response
-    const challenges = this.#options.authenticator.challenges()
+    const challenges = failure.challenges ?? this.#options.authenticator.challenges()
     return withHeaders(
       response,
       challenges.map((challenge): Header => ['WWW-Authenticate', challenge]),

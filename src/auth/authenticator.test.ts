@@ -7,7 +7,7 @@ import type { HttpRequest } from '../core/http.js'
 import { createAuthenticator, type AuditEvent, type AuthenticatorOptions } from './authenticator.js'
 import { cached, createCredentialKey } from './cached.js'
 import { catalogDirectory } from './directory/catalog.js'
-import type { Directory } from './identity.js'
+import type { Directory, Verdict } from './identity.js'
 import type { PasswordHasher } from './password-hash.js'
 import { basicScheme } from './scheme/basic.js'
 import { createThrottle } from './throttle.js'
@@ -260,6 +260,28 @@ describe('several sources', () => {
     await expect(authenticator.authenticate(login('off', 'right'))).rejects.toMatchObject({ kind: 'unauthenticated' })
     expect(await authenticator.authenticate(login('alice', 'right'))).toMatchObject({ source: 'catalog' })
     expect(await authenticator.authenticate(login('nobody', 'any'))).toMatchObject({ source: 'other' })
+  })
+
+  it('one that asks in its own way is passed on, and one that forbids asks for nothing; both are failures', async () => {
+    const asking = (name: string, verdict: Verdict): Directory => ({
+      name,
+      accepts: new Set(['password'] as const),
+      check: async () => verdict,
+    })
+    const one = await setUp({
+      before: [asking('service', { kind: 'refused', why: 'wrong', challenges: ['Basic realm="theirs"'] })],
+    })
+    await expect(one.authenticator.authenticate(login('alice', 'right'))).rejects.toMatchObject({
+      kind: 'unauthenticated',
+      challenges: ['Basic realm="theirs"'],
+    })
+    const other = await setUp({ before: [asking('service', { kind: 'refused', why: 'forbidden', forbidden: true })] })
+    for (let at = 0; at < 10; at++)
+      await expect(other.authenticator.authenticate(login('alice', `guess ${at}`))).rejects.toMatchObject({
+        kind: 'denied',
+      })
+    expect(other.events).toHaveLength(10)
+    await expect(other.authenticator.authenticate(login('alice', 'right'))).rejects.toMatchObject({ kind: 'throttled' })
   })
 
   it('one that is down is 503 unless another accepts', async () => {

@@ -78,10 +78,10 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     return anonymous
   }
 
-  async function remembered(credential: Credential): Promise<Identity | undefined> {
+  async function remembered(credential: Credential, facts: RequestFacts): Promise<Identity | undefined> {
     for (const directory of directories) {
       if (!('remembered' in directory) || !directory.accepts.has(credential.kind)) continue
-      const verdict = await directory.remembered(credential)
+      const verdict = await directory.remembered(credential, facts)
       if (verdict) return verdict.identity
     }
     return undefined
@@ -106,14 +106,17 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       try {
         const verdict = await directory.check(credential, facts)
         if (verdict.kind === 'identity') return { identity: verdict.identity }
-        if (verdict.kind === 'refused') return { source: directory.name, why: verdict.why, ...(down && { down }) }
+        if (verdict.kind === 'refused') {
+          const { why, challenges, forbidden } = verdict
+          return { source: directory.name, why, answer: refusalOf(forbidden, challenges), ...(down && { down }) }
+        }
       } catch (error) {
         if (!isFailure(error, 'unavailable')) throw error
         down ??= error
         audit({ event: 'source-unavailable', source: directory.name, cause: error })
       }
     }
-    return { why: 'unknown-name', ...(down && { down }) }
+    return { why: 'unknown-name', answer: unauthenticated(), ...(down && { down }) }
   }
 
   async function check(credential: Credential, facts: RequestFacts): Promise<Identity> {
@@ -122,11 +125,11 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     try {
       const outcome = await ask(credential, facts)
       if ('identity' in outcome) return outcome.identity
-      const { down, ...refusal } = outcome
+      const { down, answer, ...refusal } = outcome
       // A name that no source knows may be one that the absent source would have known.
       wrong = down === undefined || refusal.source !== undefined
       if (wrong) audit({ event: 'login-failed', name: shownName(credential), ...refusal, ...addressOf(facts) })
-      throw down ? unavailable(down) : unauthenticated()
+      throw down ? unavailable(down) : answer
     } finally {
       if (wrong) await attempt?.failed()
       else attempt?.passed()
@@ -140,6 +143,8 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       const facts: RequestFacts = {
         method: request.method,
         target: request.target,
+        origin: request.origin,
+        ...(hasDestination(request.method) && destinationOf(request)),
         ...(address !== undefined && { address }),
       }
       let credential: Credential | undefined
@@ -151,7 +156,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
         throw unauthenticated()
       }
       if (credential === undefined) return withoutCredential(request)
-      return (await remembered(credential)) ?? check(credential, facts)
+      return (await remembered(credential, facts)) ?? check(credential, facts)
     },
   }
 }
@@ -162,6 +167,8 @@ type Outcome =
       /** The source that refused; absent where none knew the name. */
       readonly source?: string
       readonly why: string
+      /** What the caller is told, where no source is down. */
+      readonly answer: Failure
       /** Why a source that was asked before could not say. */
       readonly down?: Failure
     }
@@ -171,8 +178,21 @@ function unavailable(cause: Failure): Failure {
   return new Failure('unavailable', 'Logins cannot be checked now. Try again soon.', { retryAfterSeconds, cause })
 }
 
-function unauthenticated(): Failure {
-  return new Failure('unauthenticated', 'This needs a valid login.')
+function unauthenticated(challenges?: readonly string[]): Failure {
+  return new Failure('unauthenticated', 'This needs a valid login.', challenges && { challenges })
+}
+
+function refusalOf(forbidden: true | undefined, challenges: readonly string[] | undefined): Failure {
+  return forbidden ? new Failure('denied', 'Access is denied.') : unauthenticated(challenges)
+}
+
+function hasDestination(method: string): boolean {
+  return method === 'COPY' || method === 'MOVE'
+}
+
+function destinationOf(request: HttpRequest): { readonly destination?: string } {
+  const destination = header(request, 'destination')
+  return destination === undefined ? {} : { destination }
 }
 
 function addressOf({ address }: RequestFacts): { readonly address?: string } {

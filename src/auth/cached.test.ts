@@ -12,7 +12,15 @@ const nextTurn = (): Promise<unknown> => new Promise((resolve) => setImmediate(r
 
 /** A source whose one password is `right`, which counts what it is asked. */
 function source(options: { readonly withCurrent?: boolean } = {}) {
-  const state = { checks: 0, currents: 0, stamp: 'v1', down: false, right: 'right', gate: Promise.resolve() }
+  const state = {
+    checks: 0,
+    currents: 0,
+    stamp: 'v1',
+    until: Infinity,
+    down: false,
+    right: 'right',
+    gate: Promise.resolve(),
+  }
   const directory: Directory = {
     name: 'test',
     accepts: new Set(['password'] as const),
@@ -24,7 +32,7 @@ function source(options: { readonly withCurrent?: boolean } = {}) {
       if (credential.kind !== 'password' || credential.password !== right)
         return { kind: 'refused', why: 'wrong-password' }
       const identity: Identity = { name: credential.name, source: 'test', grants: [] }
-      return { kind: 'identity', identity, stamp }
+      return { kind: 'identity', identity, stamp, until: state.until }
     },
     ...(options.withCurrent !== false && {
       async current(_identity: Identity, stamp: string): Promise<boolean> {
@@ -55,7 +63,7 @@ describe('what is not remembered', () => {
     for (let at = 0; at < 3; at++)
       expect(await cache.check(password('a', 'wrong'), facts)).toEqual({ kind: 'refused', why: 'wrong-password' })
     expect(state.checks).toBe(3)
-    expect(await cache.remembered(password('a', 'wrong'))).toBeUndefined()
+    expect(await cache.remembered(password('a', 'wrong'), facts)).toBeUndefined()
   })
 
   it('a success for any other credential', async () => {
@@ -69,33 +77,33 @@ describe('what is not remembered', () => {
       { kind: 'api-key', id: 'a', secret: 'right' },
       { kind: 'bearer', token: 'right' },
     ] satisfies Credential[])
-      expect(await cache.remembered(other)).toBeUndefined()
+      expect(await cache.remembered(other, facts)).toBeUndefined()
   })
 
   it('a success whose time is over, or whose account has changed', async () => {
     const { clock, state, cache } = setUp()
     await cache.check(password('a'), facts)
     clock.advanceSeconds(119)
-    expect(await cache.remembered(password('a'))).toBeDefined()
+    expect(await cache.remembered(password('a'), facts)).toBeDefined()
     clock.advanceSeconds(1)
-    expect(await cache.remembered(password('a'))).toBeUndefined()
+    expect(await cache.remembered(password('a'), facts)).toBeUndefined()
     await cache.check(password('a'), facts)
     await nextTurn()
     state.stamp = 'v2'
     state.right = 'new'
-    expect(await cache.remembered(password('a'))).toBeUndefined()
+    expect(await cache.remembered(password('a'), facts)).toBeUndefined()
     expect(await cache.check(password('a'), facts)).toMatchObject({ kind: 'refused' })
     state.stamp = 'v1'
-    expect(await cache.remembered(password('a'))).toBeUndefined()
+    expect(await cache.remembered(password('a'), facts)).toBeUndefined()
   })
 
   it('more than so many', async () => {
     const { cache } = setUp({ maxEntries: 3 })
     for (const name of ['a', 'b', 'c']) await cache.check(password(name), facts)
-    await cache.remembered(password('a'))
+    await cache.remembered(password('a'), facts)
     await cache.check(password('d'), facts)
-    expect(await cache.remembered(password('b'))).toBeUndefined()
-    for (const name of ['a', 'c', 'd']) expect(await cache.remembered(password(name))).toBeDefined()
+    expect(await cache.remembered(password('b'), facts)).toBeUndefined()
+    for (const name of ['a', 'c', 'd']) expect(await cache.remembered(password(name), facts)).toBeDefined()
   })
 })
 
@@ -104,12 +112,12 @@ describe('what is remembered', () => {
     const { state, cache } = setUp()
     const first = await cache.check(password('a'), facts)
     expect(await cache.check(password('a'), facts)).toBe(first)
-    expect(await cache.remembered(password('a'))).toBe(first)
+    expect(await cache.remembered(password('a'), facts)).toBe(first)
     expect(state.checks).toBe(1)
     expect(state.currents).toBe(1)
     for (let turn = 2; turn < 5; turn++) {
       await nextTurn()
-      for (let at = 0; at < 20; at++) await cache.remembered(password('a'))
+      for (let at = 0; at < 20; at++) await cache.remembered(password('a'), facts)
     }
     expect(state.checks).toBe(1)
     expect(state.currents).toBe(4)
@@ -125,11 +133,21 @@ describe('what is remembered', () => {
     await expect(cache.check(password('a'), facts)).rejects.toMatchObject({ kind: 'unavailable' })
   })
 
+  it('ends when the source says that it will not be true any longer', async () => {
+    const { clock, state, cache } = setUp()
+    state.until = clock.now() + 10_000
+    await cache.check(password('a'), facts)
+    clock.advanceSeconds(9)
+    expect(await cache.remembered(password('a'), facts)).toBeDefined()
+    clock.advanceSeconds(1)
+    expect(await cache.remembered(password('a'), facts)).toBeUndefined()
+  })
+
   it('lives by time alone where the source cannot tell', async () => {
     const { state, cache } = setUp({ withCurrent: false })
     await cache.check(password('a'), facts)
     state.stamp = 'v2'
-    expect(await cache.remembered(password('a'))).toBeDefined()
+    expect(await cache.remembered(password('a'), facts)).toBeDefined()
     expect(cache).not.toHaveProperty('current')
   })
 })

@@ -9,8 +9,8 @@ export type Accepted = Extract<Verdict, { kind: 'identity' }>
 
 /** A directory that remembers. */
 export interface CachedDirectory extends Directory {
-  /** A success that still holds, without asking the source for more than whether it does. */
-  remembered(credential: Credential): Promise<Accepted | undefined>
+  /** A success that still holds for such a request, without asking the source for more than whether it does. */
+  remembered(credential: Credential, facts: RequestFacts): Promise<Accepted | undefined>
 }
 
 export interface CacheOptions {
@@ -81,7 +81,7 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     const expires = clock.now() + ttlSeconds * 1000
     const verdict = await directory.check(credential, facts)
     if (verdict.kind !== 'identity') return verdict
-    entries.set(key, { verdict, expires })
+    entries.set(key, { verdict, expires: Math.min(expires, verdict.until ?? Infinity) })
     if (entries.size > maxEntries) {
       const oldest = entries.keys().next()
       if (oldest.done !== true) entries.delete(oldest.value)

@@ -1,3 +1,5 @@
+import type { HttpRequest } from '../core/http.js'
+
 /** Plain, serialisable data in and out, so that a directory can live in another process. */
 
 /** What a caller has shown. Secrets in here never reach a log, an error or a URL. */
@@ -32,12 +34,18 @@ export type Verdict =
       readonly identity: Identity
       /** Opaque state of the account; while `Directory.current` agrees, a cached success stays good. */
       readonly stamp?: string
+      /** Milliseconds since the epoch, from when on it is no longer true and must not be remembered. */
+      readonly until?: number
     }
   | { readonly kind: 'unknown' }
   | {
       readonly kind: 'refused'
       /** For the audit log only: `wrong-password`, `disabled`, … */
       readonly why: string
+      /** The values of `WWW-Authenticate` that the source itself asks with, in place of ours. */
+      readonly challenges?: readonly string[]
+      /** The source says that no login would help: the answer is a no, and does not ask for one. */
+      readonly forbidden?: true
     }
 
 /** What else may matter to a decision. */
@@ -45,9 +53,16 @@ export interface RequestFacts {
   readonly address?: string
   readonly method: string
   readonly target: string
+  /** What the client sees of this server. */
+  readonly origin?: HttpRequest['origin']
+  /** The `Destination` header of COPY and MOVE, as sent. */
+  readonly destination?: string
 }
 
-/** A source of identities. `check` throws `unavailable` where the source is down, which is no verdict. */
+/**
+ * A source of identities. `check` throws `unavailable` where the source is down, which is no verdict, and `denied` where
+ * it knows the caller and allows this request to nobody like it.
+ */
 export interface Directory {
   /** As in the configuration: `catalog`, `htpasswd`, … */
   readonly name: string

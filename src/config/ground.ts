@@ -50,7 +50,7 @@ export interface GroundOptions {
 }
 
 /** The settings that a ground depends on: where one of these changes, another ground is needed. */
-export type GroundSettings = Pick<Config, 'root' | 'state' | 'durability' | 'symlinks' | 'identity'>
+export type GroundSettings = Pick<Config, 'root' | 'state' | 'durability' | 'symlinks' | 'identity' | 'basePath'>
 
 /** Whether one ground serves for both. */
 export function sameGround(one: GroundSettings, other: GroundSettings): boolean {
@@ -59,6 +59,7 @@ export function sameGround(one: GroundSettings, other: GroundSettings): boolean 
     one.state === other.state &&
     one.durability === other.durability &&
     one.symlinks === other.symlinks &&
+    one.basePath === other.basePath &&
     isDeepStrictEqual(one.identity, other.identity)
   )
 }
@@ -99,7 +100,9 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
   const keyOf = createCredentialKey()
   const clock = systemClock
   const warn = (facts: object, message: string): void => log.warn(facts, message)
-  const sources = await openSources(settings.identity, { catalog, accounts, hasher, secret, clock, warn }, keyOf)
+  const { basePath } = settings
+  const needs = { catalog, accounts, hasher, secret, clock, basePath, warn }
+  const sources = await openSources(settings.identity, needs, keyOf)
   return {
     catalog,
     accounts,

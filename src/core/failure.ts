@@ -54,6 +54,8 @@ export interface FailureDetails {
   readonly retryAfterSeconds?: number
   /** With `bad-range`: the size of the file in bytes. With `too-large`: the limit in bytes. */
   readonly size?: number
+  /** With `unauthenticated`: the values of `WWW-Authenticate` that go with it, in place of the usual ones. */
+  readonly challenges?: readonly string[]
   /** What lies beneath; logged, never shown to a client. */
   readonly cause?: unknown
 }
@@ -66,6 +68,7 @@ export class Failure extends Error {
   readonly path: StorePath | undefined
   readonly retryAfterSeconds: number | undefined
   readonly size: number | undefined
+  readonly challenges: readonly string[] | undefined
 
   constructor(kind: FailureKind, message: string, details: FailureDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
@@ -74,6 +77,7 @@ export class Failure extends Error {
     this.path = details.path
     this.retryAfterSeconds = details.retryAfterSeconds
     this.size = details.size
+    this.challenges = details.challenges
   }
 }
 

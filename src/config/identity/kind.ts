@@ -1,4 +1,5 @@
 import type { z } from 'zod'
+import type { CachedDirectory } from '../../auth/cached.js'
 import type { Directory } from '../../auth/identity.js'
 import type { PasswordHasher } from '../../auth/password-hash.js'
 import type { Accounts } from '../../catalog/accounts.js'
@@ -26,12 +27,17 @@ export interface IdentityNeeds {
   /** Of this installation. */
   readonly secret: Uint8Array
   readonly clock: Clock
+  /** For a source that remembers for itself, because its answers depend on more than the credential. */
+  readonly cacheSeconds: number
+  /** Below which path clients know this server; usually empty. */
+  readonly basePath: string
   /** For what an owner should know of a source: a line of a file that is not understood, a source that flaps. Never with a secret. */
   readonly warn: (facts: object, message: string) => void
 }
 
 export interface OpenSource {
-  readonly directory: Directory
+  /** One that remembers is given no other cache. */
+  readonly directory: Directory | CachedDirectory
   /** Ends watching and connections. */
   close?(): Promise<void>
 }

@@ -14,7 +14,7 @@ export interface OpenSources {
 /** Opens the sources of a configuration, each with its cache. Throws `invalid` and what the kinds throw; then none stays open. */
 export async function openSources(
   settings: readonly IdentitySetting[],
-  needs: IdentityNeeds,
+  needs: Omit<IdentityNeeds, 'cacheSeconds'>,
   keyOf: CredentialKey,
 ): Promise<OpenSources> {
   const opened: OpenSource[] = []
@@ -24,12 +24,14 @@ export async function openSources(
   try {
     const directories: (Directory | CachedDirectory)[] = []
     for (const { kind, name, cacheSeconds, settings: own } of settings) {
-      const source = await identityKinds.get(kind)?.open(name, own, needs)
+      const source = await identityKinds.get(kind)?.open(name, own, { ...needs, cacheSeconds })
       if (source === undefined) continue
       opened.push(source)
       const { directory } = source
       directories.push(
-        cacheSeconds === 0 ? directory : cached(directory, { clock: needs.clock, keyOf, ttlSeconds: cacheSeconds }),
+        cacheSeconds === 0 || 'remembered' in directory
+          ? directory
+          : cached(directory, { clock: needs.clock, keyOf, ttlSeconds: cacheSeconds }),
       )
     }
     return { directories, close }
