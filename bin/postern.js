@@ -5,7 +5,7 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.exit(1)
 }
 
-const program = new URL('../dist/cli/main.js', import.meta.url)
+const program = new URL('../dist/program/main.js', import.meta.url)
 const { main } = await import(program.href).catch((error) => {
   if (error.code !== 'ERR_MODULE_NOT_FOUND' || error.url !== program.href) throw error
   console.error('Postern is not built yet. Run: npm run build')

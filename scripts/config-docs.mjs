@@ -1,5 +1,16 @@
-// Writes docs/config.md out of the schema; run after a build.
-import { writeFileSync } from 'node:fs'
-import { configDocs } from '../dist/config/config-docs.js'
+// Writes docs/config.md out of the schema.
+import { rmSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { build } from 'rolldown'
 
+const built = new URL('../dist/config-docs.mjs', import.meta.url)
+await build({
+  input: fileURLToPath(new URL('../src/config/config-docs.ts', import.meta.url)),
+  platform: 'node',
+  external: /^[^./]/,
+  logLevel: 'warn',
+  output: { file: fileURLToPath(built) },
+})
+const { configDocs } = await import(built.href)
+rmSync(built)
 writeFileSync(new URL('../docs/config.md', import.meta.url), configDocs())

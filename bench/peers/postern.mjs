@@ -13,7 +13,7 @@ const description = new URL('../../package.json', import.meta.url)
 function postern(durability, { options = [], ...more } = {}) {
   return {
     packages: [],
-    needs: [program, fileURLToPath(new URL('../../dist/index.js', import.meta.url))],
+    needs: [program, fileURLToPath(new URL('../../dist/program/main.js', import.meta.url))],
     version: () => JSON.parse(readFileSync(description, 'utf8')).version,
     environment: { POSTERN_ADMIN_PASSWORD: user.password },
     command: ({ port, root, state, profiles }) => [
