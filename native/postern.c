@@ -28,14 +28,12 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #endif
-#define NAPI_VERSION 8
-#include <node_api.h>
+#include "addon.h"
 
-#define ABI 4
+#define ABI 5
 #define FACTS 16
 #define PATH_BYTES 4200
 #define NAME_BYTES 1100
-#define ARGUMENTS 8
 
 enum { KIND_FILE = 1, KIND_DIRECTORY = 2, KIND_LINK = 3, KIND_OTHER = 4 };
 
@@ -47,18 +45,7 @@ static napi_value number(napi_env env, double value) {
   return result;
 }
 
-static napi_value small(napi_env env, int value) {
-  napi_value result;
-  napi_create_int32(env, value, &result);
-  return result;
-}
-
 static napi_value outcome(napi_env env, int result) { return small(env, result < 0 ? -errno : result); }
-
-static void arguments(napi_env env, napi_callback_info info, napi_value *values) {
-  size_t count = ARGUMENTS;
-  napi_get_cb_info(env, info, &count, values, NULL, NULL);
-}
 
 static int integer(napi_env env, napi_value value) {
   int32_t result = -1;
@@ -76,13 +63,6 @@ static bool truth(napi_env env, napi_value value) {
   bool result = false;
   napi_get_value_bool(env, value, &result);
   return result;
-}
-
-/* A string without NUL that fits, else false: a name cut short would be another name. */
-static bool text(napi_env env, napi_value value, char *buffer, size_t size) {
-  size_t length = 0;
-  if (napi_get_value_string_utf8(env, value, buffer, size, &length) != napi_ok) return false;
-  return length < size - 4 && strlen(buffer) == length;
 }
 
 static double *room(napi_env env, napi_value value, size_t index) {
@@ -705,10 +685,7 @@ static napi_value view_mapping(napi_env env, napi_callback_info info) {
 #endif
 }
 
-static const struct {
-  const char *name;
-  napi_callback call;
-} functions[] = {
+static const struct function functions[] = {
     {"statAt", stat_at},
     {"fstat", stat_open},
     {"statMany", stat_many},
@@ -730,12 +707,17 @@ static const struct {
     {"viewMapping", view_mapping},
 };
 
-NAPI_MODULE_INIT() {
-  for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
+static void offer(napi_env env, napi_value exports, const struct function *offered, size_t count) {
+  for (size_t i = 0; i < count; i++) {
     napi_value call;
-    napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].call, NULL, &call);
-    napi_set_named_property(env, exports, functions[i].name, call);
+    napi_create_function(env, offered[i].name, NAPI_AUTO_LENGTH, offered[i].call, NULL, &call);
+    napi_set_named_property(env, exports, offered[i].name, call);
   }
+}
+
+NAPI_MODULE_INIT() {
+  offer(env, exports, functions, sizeof functions / sizeof *functions);
+  offer(env, exports, pam_functions, pam_function_count);
   napi_set_named_property(env, exports, "abi", small(env, ABI));
   return exports;
 }

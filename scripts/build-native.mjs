@@ -1,20 +1,23 @@
-// Builds native/postern.c with the system's C compiler. Without one nothing fails: Postern then takes the slower ways.
+// Builds native/*.c with the system's C compiler. Without one nothing fails: Postern then takes the slower ways.
 // Options: --quiet says nothing unless something is wrong, --force builds even what is up to date.
 import { spawnSync } from 'node:child_process'
-import { existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
-const source = join(root, 'native', 'postern.c')
+const parts = readdirSync(join(root, 'native'))
+  .filter((name) => /\.[ch]$/.test(name))
+  .map((name) => join(root, 'native', name))
 const target = join(root, 'native', `postern-${process.platform}-${process.arch}.node`)
 const quiet = process.argv.includes('--quiet')
 const force = process.argv.includes('--force')
 
 function build() {
   if (process.platform === 'win32') return 'The native part is not built on Windows.'
-  if (!force && existsSync(target) && statSync(target).mtimeMs > statSync(source).mtimeMs) return undefined
+  if (!force && existsSync(target) && parts.every((part) => statSync(part).mtimeMs < statSync(target).mtimeMs))
+    return undefined
   let include
   try {
     include = createRequire(import.meta.url)('node-api-headers').include_dir
@@ -25,7 +28,8 @@ function build() {
   const platform = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : []
   const flags = ['-shared', '-fPIC', '-O2', '-std=gnu11', '-Wall', '-Wextra', '-fvisibility=hidden', ...platform]
   const compiler = process.env.CC ?? 'cc'
-  const result = spawnSync(compiler, [...flags, '-I', include, '-o', unfinished, source], { encoding: 'utf8' })
+  const sources = parts.filter((part) => part.endsWith('.c'))
+  const result = spawnSync(compiler, [...flags, '-I', include, '-o', unfinished, ...sources], { encoding: 'utf8' })
   if (result.error !== undefined)
     return `The native part was not built: there is no C compiler (${compiler}). Slower ways are taken.`
   if (result.status !== 0) {

@@ -61,6 +61,43 @@ export interface MemoryCalls {
   viewMapping(path: string, length: number): ArrayBuffer | number
 }
 
+/**
+ * Logins by PAM and the accounts of the system, on Linux. All but `pamLoad` may block, and run what others have written:
+ * for a process that is made for it.
+ */
+export interface AccountCalls {
+  /** 0, or ENOSYS where there is no PAM. */
+  pamLoad(): number
+  /**
+   * The name that PAM has for the user; or, where it refuses, the code of Linux-PAM, or'ed with 256 where the account and
+   * not the password was wrong, and with 512 where a module has asked for something else than one password. ENOSYS, EINVAL.
+   * The address may be empty. The password is zero afterwards.
+   */
+  pamLogin(service: string, user: string, password: Uint8Array, address: string): string | number
+  /** Undefined where there is no such name, an errno where that cannot be found out. */
+  account(name: string): SystemAccount | number | undefined
+  /** Lets nobody look into this process, keeps it from leaving an image of its memory, and ends it with its parent. */
+  seclude(): number
+}
+
+/** What the system knows of a name. What only the shadow file says is false to those who may not read it. */
+export interface SystemAccount {
+  /** As the system writes it. */
+  readonly name: string
+  readonly uid: number
+  readonly gid: number
+  /** All groups by name, or by number where they have none. */
+  readonly groups: readonly string[]
+  /** Other bytes when the account or its password has changed; secret, to be wiped. */
+  readonly state: Uint8Array
+  readonly locked: boolean
+  readonly expired: boolean
+  readonly passwordExpired: boolean
+}
+
+/** Everything that the addon can do. */
+export type NativeCalls = DirectoryCalls & MemoryCalls & AccountCalls
+
 /** What is known of a file, as `statAt` and its like fill it in. */
 export const factsLength = 16
 
@@ -89,11 +126,12 @@ export const linkKind = 3
 export const otherKind = 4
 
 /** The addon as `scripts/build-native.mjs` builds it; undefined where it was not built or is of another version. */
-export function loadNative(): (DirectoryCalls & MemoryCalls) | undefined {
+export function loadNative(): NativeCalls | undefined {
   const require = createRequire(import.meta.url)
   try {
-    const addon = require(`../../native/postern-${process.platform}-${process.arch}.node`) as DirectoryCalls &
-      MemoryCalls & { readonly abi: number }
+    const addon = require(`../../native/postern-${process.platform}-${process.arch}.node`) as NativeCalls & {
+      readonly abi: number
+    }
     return addon.abi === nativeAbi ? addon : undefined
   } catch {
     return undefined
@@ -101,4 +139,4 @@ export function loadNative(): (DirectoryCalls & MemoryCalls) | undefined {
 }
 
 /** Raised together with `ABI` in native/postern.c. */
-const nativeAbi = 4
+const nativeAbi = 5
