@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Accounts } from '../catalog/accounts.js'
+import { Credentials } from '../catalog/credentials.js'
 import { openMemoryCatalog } from '../catalog/memory.js'
 import { ManualClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
@@ -54,6 +55,7 @@ async function setUp(
   const clock = new ManualClock()
   const catalog = openMemoryCatalog({ clock })
   const accounts = new Accounts(catalog, clock)
+  const credentials = new Credentials(catalog, clock, new Uint8Array(32))
   await accounts.add({ name: 'alice', grants: ['rw:/home/{user}/**'], passwordHash: 'hash of right', unixUser: 'al' })
   await accounts.add({ name: 'off', grants: ['rw:/**'], passwordHash: 'hash of right', disabled: true })
   await accounts.add({ name: 'closed', grants: ['rw:/**'] })
@@ -65,7 +67,7 @@ async function setUp(
   const { after = [], before = [], ...rest } = more
   const authenticator = createAuthenticator({
     schemes: [basicScheme({ realm: 'test' })],
-    directories: [...before, cached(catalogDirectory({ accounts, hasher }), { clock, keyOf }), ...after],
+    directories: [...before, cached(catalogDirectory({ accounts, credentials, hasher }), { clock, keyOf }), ...after],
     throttle: createThrottle({ catalog, clock, secret: new Uint8Array(32) }),
     keyOf,
     audit: (event) => events.push(event),
