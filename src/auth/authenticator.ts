@@ -1,8 +1,9 @@
 import { Failure, isFailure } from '../core/failure.js'
 import { header, type HttpRequest } from '../core/http.js'
+import { Asking, SeenHeaders } from './asking.js'
 import type { CachedDirectory, CredentialKey } from './cached.js'
 import { allActions, compileGrants } from './grant.js'
-import type { Credential, Directory, Identity, RequestFacts } from './identity.js'
+import type { Credential, Directory, Identity } from './identity.js'
 import type { Scheme } from './scheme/scheme.js'
 import type { Attempt, Throttle } from './throttle.js'
 import { rootPath } from '../core/path.js'
@@ -46,6 +47,7 @@ export interface AuthenticatorOptions {
 /** Throws `invalid` where the grants of `anonymous` are not right. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
   const { schemes, directories, throttle, keyOf, audit } = options
+  const seen = new SeenHeaders(schemes)
   const anonymous: Identity | undefined = options.anonymous && {
     name: 'anonymous',
     source: 'anonymous',
@@ -70,6 +72,23 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     return found
   }
 
+  function credentialOf(request: HttpRequest): Credential {
+    const credential = readCredential(request)
+    if (credential === undefined) throw new Failure('invalid', 'There is no whole credential.')
+    return credential
+  }
+
+  function asked(request: HttpRequest): Asking {
+    try {
+      const credential = credentialOf(request)
+      return new Asking(request, { kind: credential.kind, key: keyOf(credential) }, () => credential)
+    } catch (error) {
+      if (!isFailure(error, 'invalid')) throw error
+      audit({ event: 'login-failed', name: '', why: 'malformed', ...addressOf(request.peer) })
+      throw unauthenticated()
+    }
+  }
+
   function withoutCredential(request: HttpRequest): Identity {
     if (anonymous === undefined) throw unauthenticated()
     // Windows never shows a credential unless its first request is refused.
@@ -78,20 +97,20 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     return anonymous
   }
 
-  async function remembered(credential: Credential, facts: RequestFacts): Promise<Identity | undefined> {
+  async function remembered(asking: Asking): Promise<Identity | undefined> {
     for (const directory of directories) {
-      if (!('remembered' in directory) || !directory.accepts.has(credential.kind)) continue
-      const verdict = await directory.remembered(credential, facts)
+      if (!('remembered' in directory) || !directory.accepts.has(asking.kind)) continue
+      const verdict = await directory.remembered(asking)
       if (verdict) return verdict.identity
     }
     return undefined
   }
 
   /** Passwords can be guessed; keys and tokens cannot, so they are never slowed. */
-  async function enter(credential: Credential, facts: RequestFacts): Promise<Attempt | undefined> {
+  async function enter({ credential, key, facts }: Asking): Promise<Attempt | undefined> {
     if (credential.kind !== 'password') return undefined
     try {
-      return await throttle.enter({ name: credential.name, key: keyOf(credential), ...addressOf(facts) })
+      return await throttle.enter({ name: credential.name, key, ...addressOf(facts) })
     } catch (error) {
       if (isFailure(error, 'throttled'))
         audit({ event: 'login-throttled', name: shownName(credential), why: 'too-many-failures', ...addressOf(facts) })
@@ -99,7 +118,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     }
   }
 
-  async function ask(credential: Credential, facts: RequestFacts): Promise<Outcome> {
+  async function ask({ credential, facts }: Asking): Promise<Outcome> {
     let down: Failure | undefined
     for (const directory of directories) {
       if (!directory.accepts.has(credential.kind)) continue
@@ -119,11 +138,12 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     return { why: 'unknown-name', answer: unauthenticated(), ...(down && { down }) }
   }
 
-  async function check(credential: Credential, facts: RequestFacts): Promise<Identity> {
-    const attempt = await enter(credential, facts)
+  async function check(asking: Asking): Promise<Identity> {
+    const { credential, facts } = asking
+    const attempt = await enter(asking)
     let wrong = false
     try {
-      const outcome = await ask(credential, facts)
+      const outcome = await ask(asking)
       if ('identity' in outcome) return outcome.identity
       const { down, answer, ...refusal } = outcome
       // A name that no source knows may be one that the absent source would have known.
@@ -139,24 +159,13 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   return {
     challenges: () => challenges,
     async authenticate(request) {
-      const { address } = request.peer
-      const facts: RequestFacts = {
-        method: request.method,
-        target: request.target,
-        origin: request.origin,
-        ...(hasDestination(request.method) && destinationOf(request)),
-        ...(address !== undefined && { address }),
-      }
-      let credential: Credential | undefined
-      try {
-        credential = readCredential(request)
-      } catch (error) {
-        if (!isFailure(error, 'invalid')) throw error
-        audit({ event: 'login-failed', name: '', why: 'malformed', ...addressOf(facts) })
-        throw unauthenticated()
-      }
-      if (credential === undefined) return withoutCredential(request)
-      return (await remembered(credential, facts)) ?? check(credential, facts)
+      const seenKey = seen.keyOf(request)
+      if (seenKey === undefined) return withoutCredential(request)
+      const known = seen.find(seenKey)
+      const asking = known === undefined ? asked(request) : new Asking(request, known, () => credentialOf(request))
+      const identity = (await remembered(asking)) ?? (await check(asking))
+      if (known === undefined) seen.add(seenKey, { kind: asking.kind, key: asking.key })
+      return identity
     },
   }
 }
@@ -186,16 +195,7 @@ function refusalOf(forbidden: true | undefined, challenges: readonly string[] | 
   return forbidden ? new Failure('denied', 'Access is denied.') : unauthenticated(challenges)
 }
 
-function hasDestination(method: string): boolean {
-  return method === 'COPY' || method === 'MOVE'
-}
-
-function destinationOf(request: HttpRequest): { readonly destination?: string } {
-  const destination = header(request, 'destination')
-  return destination === undefined ? {} : { destination }
-}
-
-function addressOf({ address }: RequestFacts): { readonly address?: string } {
+function addressOf({ address }: { readonly address?: string }): { readonly address?: string } {
   return address === undefined ? {} : { address }
 }
 

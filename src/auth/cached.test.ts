@@ -51,10 +51,16 @@ function setUp(options: { readonly withCurrent?: boolean; readonly maxEntries?: 
   const { maxEntries } = options
   const cache = cached(directory, {
     clock,
-    keyOf: createCredentialKey(),
+    keyOf,
     ...(maxEntries !== undefined && { maxEntries }),
   })
   return { clock, state, cache }
+}
+
+const keyOf = createCredentialKey()
+
+function asked(credential: Credential) {
+  return { credential, key: keyOf(credential), facts }
 }
 
 describe('what is not remembered', () => {
@@ -63,7 +69,7 @@ describe('what is not remembered', () => {
     for (let at = 0; at < 3; at++)
       expect(await cache.check(password('a', 'wrong'), facts)).toEqual({ kind: 'refused', why: 'wrong-password' })
     expect(state.checks).toBe(3)
-    expect(await cache.remembered(password('a', 'wrong'), facts)).toBeUndefined()
+    expect(await cache.remembered(asked(password('a', 'wrong')))).toBeUndefined()
   })
 
   it('a success for any other credential', async () => {
@@ -77,33 +83,33 @@ describe('what is not remembered', () => {
       { kind: 'api-key', id: 'a', secret: 'right' },
       { kind: 'bearer', token: 'right' },
     ] satisfies Credential[])
-      expect(await cache.remembered(other, facts)).toBeUndefined()
+      expect(await cache.remembered(asked(other))).toBeUndefined()
   })
 
   it('a success whose time is over, or whose account has changed', async () => {
     const { clock, state, cache } = setUp()
     await cache.check(password('a'), facts)
     clock.advanceSeconds(119)
-    expect(await cache.remembered(password('a'), facts)).toBeDefined()
+    expect(await cache.remembered(asked(password('a')))).toBeDefined()
     clock.advanceSeconds(1)
-    expect(await cache.remembered(password('a'), facts)).toBeUndefined()
+    expect(await cache.remembered(asked(password('a')))).toBeUndefined()
     await cache.check(password('a'), facts)
     await nextTurn()
     state.stamp = 'v2'
     state.right = 'new'
-    expect(await cache.remembered(password('a'), facts)).toBeUndefined()
+    expect(await cache.remembered(asked(password('a')))).toBeUndefined()
     expect(await cache.check(password('a'), facts)).toMatchObject({ kind: 'refused' })
     state.stamp = 'v1'
-    expect(await cache.remembered(password('a'), facts)).toBeUndefined()
+    expect(await cache.remembered(asked(password('a')))).toBeUndefined()
   })
 
   it('more than so many', async () => {
     const { cache } = setUp({ maxEntries: 3 })
     for (const name of ['a', 'b', 'c']) await cache.check(password(name), facts)
-    await cache.remembered(password('a'), facts)
+    await cache.remembered(asked(password('a')))
     await cache.check(password('d'), facts)
-    expect(await cache.remembered(password('b'), facts)).toBeUndefined()
-    for (const name of ['a', 'c', 'd']) expect(await cache.remembered(password(name), facts)).toBeDefined()
+    expect(await cache.remembered(asked(password('b')))).toBeUndefined()
+    for (const name of ['a', 'c', 'd']) expect(await cache.remembered(asked(password(name)))).toBeDefined()
   })
 })
 
@@ -112,12 +118,12 @@ describe('what is remembered', () => {
     const { state, cache } = setUp()
     const first = await cache.check(password('a'), facts)
     expect(await cache.check(password('a'), facts)).toBe(first)
-    expect(await cache.remembered(password('a'), facts)).toBe(first)
+    expect(await cache.remembered(asked(password('a')))).toBe(first)
     expect(state.checks).toBe(1)
     expect(state.currents).toBe(1)
     for (let turn = 2; turn < 5; turn++) {
       await nextTurn()
-      for (let at = 0; at < 20; at++) await cache.remembered(password('a'), facts)
+      for (let at = 0; at < 20; at++) await cache.remembered(asked(password('a')))
     }
     expect(state.checks).toBe(1)
     expect(state.currents).toBe(4)
@@ -138,16 +144,16 @@ describe('what is remembered', () => {
     state.until = clock.now() + 10_000
     await cache.check(password('a'), facts)
     clock.advanceSeconds(9)
-    expect(await cache.remembered(password('a'), facts)).toBeDefined()
+    expect(await cache.remembered(asked(password('a')))).toBeDefined()
     clock.advanceSeconds(1)
-    expect(await cache.remembered(password('a'), facts)).toBeUndefined()
+    expect(await cache.remembered(asked(password('a')))).toBeUndefined()
   })
 
   it('lives by time alone where the source cannot tell', async () => {
     const { state, cache } = setUp({ withCurrent: false })
     await cache.check(password('a'), facts)
     state.stamp = 'v2'
-    expect(await cache.remembered(password('a'), facts)).toBeDefined()
+    expect(await cache.remembered(asked(password('a')))).toBeDefined()
     expect(cache).not.toHaveProperty('current')
   })
 })

@@ -10,7 +10,15 @@ export type Accepted = Extract<Verdict, { kind: 'identity' }>
 /** A directory that remembers. */
 export interface CachedDirectory extends Directory {
   /** A success that still holds for such a request, without asking the source for more than whether it does. */
-  remembered(credential: Credential, facts: RequestFacts): Promise<Accepted | undefined>
+  remembered(asked: Asked): Promise<Accepted | undefined>
+}
+
+/** A credential as it came with a request. */
+export interface Asked {
+  /** What stands for the credential in memory. */
+  readonly key: string
+  readonly credential: Credential
+  readonly facts: RequestFacts
 }
 
 export interface CacheOptions {
@@ -29,14 +37,7 @@ export type CredentialKey = (credential: Credential) => string
 /** HMAC-SHA256 under a random key of this process. */
 export function createCredentialKey(): CredentialKey {
   const hmac = hmacUnder(randomBytes(32))
-  const keys = new WeakMap<Credential, string>()
-  return (credential) => {
-    const known = keys.get(credential)
-    if (known !== undefined) return known
-    const key = hmac(JSON.stringify(partsOf(credential)))
-    keys.set(credential, key)
-    return key
-  }
+  return (credential) => hmac(JSON.stringify(partsOf(credential)))
 }
 
 /**
@@ -65,13 +66,18 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     }
   }
 
-  async function remembered(credential: Credential): Promise<Accepted | undefined> {
-    const key = keyOf(credential)
+  async function held(key: string): Promise<Accepted | undefined> {
     const entry = entries.get(key)
     if (entry === undefined) return undefined
-    entries.delete(key)
-    if (entry.expires <= clock.now()) return undefined
-    entries.set(key, entry)
+    if (entry.expires <= clock.now()) {
+      entries.delete(key)
+      return undefined
+    }
+    // Who was asked for last comes last, which matters only where some will have to go.
+    if (entries.size > maxEntries / 2) {
+      entries.delete(key)
+      entries.set(key, entry)
+    }
     if (await isCurrent(entry.verdict)) return entry.verdict
     if (entries.get(key) === entry) entries.delete(key)
     return undefined
@@ -90,9 +96,9 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
   }
 
   async function check(credential: Credential, facts: RequestFacts): Promise<Verdict> {
-    const known = await remembered(credential)
-    if (known) return known
     const key = keyOf(credential)
+    const known = await held(key)
+    if (known) return known
     const joined = flights.get(key)
     if (joined) {
       const verdict = await joined
@@ -110,12 +116,14 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
   }
 
   const current = directory.current?.bind(directory)
+  const signingKey = directory.signingKey?.bind(directory)
   return {
     name: directory.name,
     accepts: directory.accepts,
     ...(current && { current }),
+    ...(signingKey && { signingKey }),
     check,
-    remembered,
+    remembered: ({ key }) => held(key),
   }
 }
 

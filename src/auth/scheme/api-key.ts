@@ -8,6 +8,7 @@ const maxLength = 1024
 /** Id and secret in two headers, `X-Api-Key` and `X-Api-Secret`, as PutFS has them. It has no challenge: no client would know it. */
 export function apiKeyScheme(): Scheme {
   return {
+    headers: ['x-api-key', 'x-api-secret'],
     read(request) {
       const { headers } = request
       if (!headers.has('x-api-key') && !headers.has('x-api-secret')) return undefined

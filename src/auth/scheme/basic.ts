@@ -11,6 +11,7 @@ const maxCredentialLength = 8192
  */
 export function basicScheme(options: { readonly realm: string }): Scheme {
   return {
+    headers: ['authorization'],
     challenge: `Basic realm=${realmText(options.realm)}, charset="UTF-8"`,
     read(request) {
       const values = request.headers.get('authorization')

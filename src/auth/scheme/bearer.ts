@@ -8,6 +8,7 @@ const maxTokenLength = 16_384
 /** A token in every request, `Authorization: Bearer …` (RFC 6750 §2.1); never in a query or a form. Throws `invalid` for a realm that no header can carry. */
 export function bearerScheme(options: { readonly realm: string }): Scheme {
   return {
+    headers: ['authorization'],
     challenge: `Bearer realm=${realmText(options.realm)}`,
     read(request) {
       const values = request.headers.get('authorization')
