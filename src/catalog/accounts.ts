@@ -121,7 +121,7 @@ export function checkUserName(name: string): string {
   if (normal === undefined)
     throw new Failure(
       'invalid',
-      'A user name has 1 to 64 characters, none of / : \\ or a control character, no space at either end, and is not . or ..',
+      'A name has 1 to 64 characters, none of / : \\ or a control character, no space at either end, and is not . or ..',
     )
   return normal
 }

@@ -113,7 +113,10 @@ async function permitFor(config: Config, name: string): Promise<Permit | undefin
   const state = await openState(config, { create: false })
   try {
     const found = await state.accounts.find(name)
-    if (found === undefined) print(`No source knows ${JSON.stringify(name)}. Asked: ${config.identity.map((source) => source.name).join(', ')}.`)
+    if (found === undefined)
+      print(
+        `No source knows ${JSON.stringify(name)}. Asked: ${config.identity.map((source) => source.name).join(', ')}.`,
+      )
     else if (found.account.disabled) print(`${name} is disabled in catalog; "postern user enable ${name}" lets it in.`)
     else return compileGrants(expandUser(found.account.grants, found.account.name), 'catalog')
     return undefined

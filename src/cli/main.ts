@@ -33,8 +33,17 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
   addServe(program, finish)
   // A server starts sooner without the others.
   if (name === 'serve') return program
-  const [{ addUser }, { addCheck }] = await Promise.all([import('./user.js'), import('./check.js')])
+  const [{ addUser }, { addKey }, { addS3Key }, { addToken }, { addCheck }] = await Promise.all([
+    import('./user.js'),
+    import('./key.js'),
+    import('./s3-key.js'),
+    import('./token.js'),
+    import('./check.js'),
+  ])
   addUser(program)
+  addKey(program)
+  addS3Key(program)
+  addToken(program)
   addCheck(program, finish)
   return program
 }

@@ -1,12 +1,9 @@
 import type { Command } from 'commander'
-import { parseGrant } from '../auth/grant.js'
 import type { Account } from '../catalog/accounts.js'
-import { openState } from '../config/state.js'
-import type { State } from '../config/state.js'
 import { Failure } from '../core/failure.js'
 import { collect, withConfigOptions } from './options.js'
 import type { ConfigOptions } from './options.js'
-import { settle } from './settings.js'
+import { checkedGrants, table, withState } from './state.js'
 import { askForNewPassword, print, readPasswordFromStdin } from './terminal.js'
 
 interface UserOptions extends ConfigOptions {
@@ -94,7 +91,7 @@ export function addUser(program: Command): void {
         const all: Account[] = []
         for await (const some of accounts.list()) all.push(...some)
         if (options.json === true) print(JSON.stringify(all.map(shown)))
-        else for (const line of table(all)) print(line)
+        else for (const line of table(['NAME', 'STATE', 'GRANTS'], all.map(row))) print(line)
       })
     })
 }
@@ -110,19 +107,6 @@ function withPassword(command: Command): Command {
   return command.option('--password-stdin', 'read the password from standard input instead of asking for it')
 }
 
-async function withState(options: ConfigOptions, work: (state: State) => Promise<void>): Promise<void> {
-  const state = await openState(settle(options), { create: false })
-  try {
-    await work(state)
-  } finally {
-    await state.close()
-  }
-}
-
-function checkedGrants(grants: readonly string[] = []): readonly string[] {
-  return grants.map((grant) => parseGrant(grant).text)
-}
-
 function newPassword(options: UserOptions): Promise<string> {
   return options.passwordStdin === true ? readPasswordFromStdin() : askForNewPassword()
 }
@@ -136,13 +120,6 @@ function shown({ name, grants, disabled, created }: Account): object {
   return { name, grants, disabled, created: new Date(created).toISOString() }
 }
 
-function table(accounts: readonly Account[]): readonly string[] {
-  const width = Math.max(4, ...accounts.map(({ name }) => name.length))
-  return [
-    `${'NAME'.padEnd(width)}  STATE     GRANTS`,
-    ...accounts.map(
-      ({ name, disabled, grants }) =>
-        `${name.padEnd(width)}  ${(disabled ? 'disabled' : 'active').padEnd(8)}  ${grants.join(' ')}`,
-    ),
-  ]
+function row({ name, disabled, grants }: Account): readonly string[] {
+  return [name, disabled ? 'disabled' : 'active', grants.join(' ')]
 }
