@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.js'
 import { isFailure } from '../core/failure.js'
 import { hmacUnder } from './hmac.js'
 import type { Credential, Directory, RequestFacts, Verdict } from './identity.js'
+import type { KeptSuccess, KeptSuccesses } from './kept-successes.js'
 
 /** The success among the verdicts. */
 export type Accepted = Extract<Verdict, { kind: 'identity' }>
@@ -29,6 +30,8 @@ export interface CacheOptions {
   readonly ttlSeconds?: number
   /** The least recently used entry goes first; 10,000 by default. */
   readonly maxEntries?: number
+  /** Asked where memory knows nothing, and told what memory is told. */
+  readonly persisted?: KeptSuccesses
 }
 
 /** What stands for a credential in memory: it says nothing about it and cannot be told from outside. */
@@ -37,7 +40,7 @@ export type CredentialKey = (credential: Credential) => string
 /** HMAC-SHA256 under a random key of this process. */
 export function createCredentialKey(): CredentialKey {
   const hmac = hmacUnder(randomBytes(32))
-  return (credential) => hmac(JSON.stringify(partsOf(credential)))
+  return (credential) => hmac(credentialText(credential))
 }
 
 /**
@@ -47,8 +50,8 @@ export function createCredentialKey(): CredentialKey {
  * is over. Concurrent checks of one credential are one check.
  */
 export function cached(directory: Directory, options: CacheOptions): CachedDirectory {
-  const { clock, keyOf, ttlSeconds = 120, maxEntries = 10_000 } = options
-  const entries = new Map<string, { readonly verdict: Accepted; readonly expires: number }>()
+  const { clock, keyOf, ttlSeconds = 120, maxEntries = 10_000, persisted } = options
+  const entries = new Map<string, KeptSuccess>()
   const flights = new Map<string, Promise<Verdict>>()
   const currentThisTurn = new Set<Accepted>()
 
@@ -66,12 +69,13 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     }
   }
 
-  async function held(key: string): Promise<Accepted | undefined> {
-    const entry = entries.get(key)
-    if (entry === undefined) return undefined
-    if (entry.expires <= clock.now()) {
+  async function held(key: string, credential: Credential): Promise<Accepted | undefined> {
+    let entry = entries.get(key)
+    if (entry === undefined || entry.expires <= clock.now()) {
       entries.delete(key)
-      return undefined
+      entry = persisted?.find(credential)
+      if (entry === undefined) return undefined
+      remember(key, entry)
     }
     // Who was asked for last comes last, which matters only where some will have to go.
     if (entries.size > maxEntries / 2) {
@@ -80,24 +84,30 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     }
     if (await isCurrent(entry.verdict)) return entry.verdict
     if (entries.get(key) === entry) entries.delete(key)
+    persisted?.forget(credential)
     return undefined
+  }
+
+  function remember(key: string, entry: KeptSuccess): void {
+    entries.set(key, entry)
+    if (entries.size <= maxEntries) return
+    const oldest = entries.keys().next()
+    if (oldest.done !== true) entries.delete(oldest.value)
   }
 
   async function ask(key: string, credential: Credential, facts: RequestFacts): Promise<Verdict> {
     const expires = clock.now() + ttlSeconds * 1000
     const verdict = await directory.check(credential, facts)
     if (verdict.kind !== 'identity') return verdict
-    entries.set(key, { verdict, expires: Math.min(expires, verdict.until ?? Infinity) })
-    if (entries.size > maxEntries) {
-      const oldest = entries.keys().next()
-      if (oldest.done !== true) entries.delete(oldest.value)
-    }
+    const entry = { verdict, expires: Math.min(expires, verdict.until ?? Infinity) }
+    remember(key, entry)
+    persisted?.keep(credential, entry)
     return verdict
   }
 
   async function check(credential: Credential, facts: RequestFacts): Promise<Verdict> {
     const key = keyOf(credential)
-    const known = await held(key)
+    const known = await held(key, credential)
     if (known) return known
     const joined = flights.get(key)
     if (joined) {
@@ -123,8 +133,13 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     ...(current && { current }),
     ...(signingKey && { signingKey }),
     check,
-    remembered: ({ key }) => held(key),
+    remembered: ({ key, credential }) => held(key, credential),
   }
+}
+
+/** All of a credential, as one text that stands for no other. */
+export function credentialText(credential: Credential): string {
+  return JSON.stringify(partsOf(credential))
 }
 
 function partsOf(credential: Credential): readonly string[] {

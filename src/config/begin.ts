@@ -17,14 +17,15 @@ export interface Beginning {
 }
 
 /**
- * Opens root and state, as their owner; mends what a crash has interrupted; makes the first admin and the certificate.
+ * Opens root and state, as their owner; mends what a crash has interrupted; makes the first admin, where the catalog is asked, and the certificate.
  * Throws what `openGround`, `ensureAdmin` and `prepareSetup` throw, and then leaves nothing open.
  */
 export async function begin(config: Config, log: Logger, adminPassword: string | undefined): Promise<Beginning> {
   const ground = await openGround(config, { log, sweeps: true })
   try {
     await ground.mend()
-    const admin = await ensureAdmin(ground.accounts, ground.hasher, adminPassword)
+    const asksCatalog = config.identity.some(({ kind }) => kind === 'catalog')
+    const admin = asksCatalog ? await ensureAdmin(ground.accounts, ground.hasher, adminPassword) : undefined
     return { ground, admin, setup: await prepareSetup(config) }
   } catch (error) {
     await ground.close()

@@ -10,6 +10,7 @@ import type { HandedSocket } from '../transport/open-endpoint.js'
 import { handedSockets } from './environment.js'
 import { identitySettings } from './identity/entry.js'
 import type { IdentitySetting } from './identity/entry.js'
+import { environmentTable } from './identity/pam-line.js'
 import { problemsIn } from './problems.js'
 import { configKeys, configSchema, variableOf } from './schema.js'
 import type { Settings } from './schema.js'
@@ -86,6 +87,14 @@ export function loadConfig(sources: ConfigSources): Config {
   for (const [key, given] of Object.entries(sources.flags)) {
     if (given === undefined) continue
     set(key, given.value, { directory: sources.directory, describe: (path) => `${given.flag}:${inner(path)}` })
+  }
+
+  const table = merged['identity'] === undefined ? environmentTable(sources.environment) : undefined
+  if (table !== undefined) {
+    const describe = (): string => 'REGION, TABLE, REALM, CACHE_FOLDER, CACHE_DURATION:'
+    set('identity', [{ dynamodb: table }], { directory: sources.directory, describe })
+    // As the old container says it: programs keep passwords by this text.
+    merged['basicRealm'] ??= 'private area'
   }
 
   const parsed = configSchema.safeParse(merged)

@@ -1,5 +1,7 @@
+import { resolve } from 'node:path'
 import { z } from 'zod'
 import { text, whole } from '../schema-parts.js'
+import type { IdentityKind } from './kind.js'
 import { identityKinds } from './kinds.js'
 
 /** What every kind of source can be told beside its own settings. */
@@ -11,6 +13,10 @@ export const commonSettings = {
   cacheSeconds: whole(0, 86_400).optional().meta({
     description: 'How long a right credential is remembered at most; 120 without it, 0: not at all.',
   }),
+  cacheFolder: text.optional().meta({
+    description:
+      'Where right credentials are remembered beyond a restart, sealed, in a file `postern-NAME.sqlite` on a local disk. In memory only without it.',
+  }),
 }
 const commonSchema = z.object(commonSettings)
 
@@ -21,6 +27,8 @@ export interface IdentitySetting {
   readonly name: string
   /** How long a success is remembered at most; 0: not at all. */
   readonly cacheSeconds: number
+  /** Where successes outlive the process; in memory only without it. */
+  readonly cacheFolder?: string
   /** For the kind's `open`. */
   readonly settings: unknown
 }
@@ -40,7 +48,7 @@ export const identityEntry = z.union(
         context.addIssue({ code: 'custom', message: `must name one source, one of: ${kindNames}` })
         return
       }
-      const { own, shared } = divided(entry[kind])
+      const { own, shared } = divided(known, entry[kind])
       for (const parsed of [commonSchema.safeParse(shared), known.schema.safeParse(own)])
         for (const issue of parsed.error?.issues ?? []) context.addIssue({ ...issue, path: [kind, ...issue.path] })
     }),
@@ -55,13 +63,21 @@ export function identitySettings(
 ): readonly IdentitySetting[] {
   return entries.map((entry) => {
     const [[kind, given] = ['catalog', {}]] = typeof entry === 'string' ? [[entry, {}]] : Object.entries(entry)
-    const { own, shared } = divided(given)
-    const { name = kind, cacheSeconds = defaultCacheSeconds } = commonSchema.parse(shared)
-    return { kind, name, cacheSeconds, settings: identityKinds.get(kind)?.located(own, directory) }
+    const known = identityKinds.get(kind)
+    const { own, shared } = divided(known, given)
+    const { name = kind, cacheSeconds = defaultCacheSeconds, cacheFolder } = commonSchema.parse(shared)
+    return {
+      kind,
+      name,
+      cacheSeconds,
+      ...(cacheFolder !== undefined && { cacheFolder: resolve(directory, cacheFolder) }),
+      settings: known?.located(own, directory),
+    }
   })
 }
 
-function divided(settings: unknown): { readonly own: unknown; readonly shared: unknown } {
+function divided(kind: IdentityKind | undefined, given: unknown): { readonly own: unknown; readonly shared: unknown } {
+  const settings = typeof given === 'string' ? (kind?.shorthand(given) ?? given) : given
   if (typeof settings !== 'object' || settings === null || Array.isArray(settings)) return { own: settings, shared: {} }
   const isShared = ([key]: readonly [string, unknown]): boolean => key in commonSettings
   const entries = Object.entries(settings)

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { CachedDirectory } from '../../auth/cached.js'
+import type { TableUsers } from '../../auth/directory/table-users.js'
 import type { Directory } from '../../auth/identity.js'
 import type { PasswordHasher } from '../../auth/password-hash.js'
 import type { Accounts } from '../../catalog/accounts.js'
@@ -13,6 +14,8 @@ export interface IdentityKind {
   readonly example: string
   /** Its settings, each key with a `description` in its meta; what comes out of it must be plain data that the schema takes again. */
   readonly schema: z.ZodType
+  /** The settings, the common ones among them, that one text stands for; undefined where it stands for none. */
+  shorthand(text: string): Readonly<Record<string, unknown>> | undefined
   /** The same settings with absolute paths: those of the file are relative to its directory. */
   located(settings: unknown, directory: string): unknown
   /** Throws `invalid`, naming the key, for settings that only opening shows to be wrong. */
@@ -38,6 +41,8 @@ export interface IdentityNeeds {
 export interface OpenSource {
   /** One that remembers is given no other cache. */
   readonly directory: Directory | CachedDirectory
+  /** Where Postern may manage them. */
+  readonly users?: TableUsers
   /** Ends watching and connections. */
   close?(): Promise<void>
 }
@@ -47,14 +52,16 @@ export function identityKind<Schema extends z.ZodType>(kind: {
   readonly description: string
   readonly example: string
   readonly schema: Schema
+  readonly shorthand?: (text: string) => Readonly<Record<string, unknown>> | undefined
   readonly located?: (settings: z.output<Schema>, directory: string) => z.output<Schema>
   readonly open: (name: string, settings: z.output<Schema>, needs: IdentityNeeds) => Promise<OpenSource>
 }): IdentityKind {
-  const { description, example, schema, located, open } = kind
+  const { description, example, schema, shorthand, located, open } = kind
   return {
     description,
     example,
     schema,
+    shorthand: (text) => shorthand?.(text),
     located: (settings, directory) => (located === undefined ? settings : located(schema.parse(settings), directory)),
     open: (name, settings, needs) => open(name, schema.parse(settings), needs),
   }

@@ -1,5 +1,9 @@
 import { catalogKind } from './catalog.js'
+import { dynamodbKind } from './dynamodb.js'
 import type { IdentityKind } from './kind.js'
 
 /** Every kind of identity source that a configuration can name. */
-export const identityKinds: ReadonlyMap<string, IdentityKind> = new Map([['catalog', catalogKind]])
+export const identityKinds: ReadonlyMap<string, IdentityKind> = new Map([
+  ['catalog', catalogKind],
+  ['dynamodb', dynamodbKind],
+])

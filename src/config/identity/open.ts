@@ -1,6 +1,10 @@
+import { join } from 'node:path'
 import { cached } from '../../auth/cached.js'
 import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
+import type { TableUsers } from '../../auth/directory/table-users.js'
 import type { Directory } from '../../auth/identity.js'
+import { openKeptSuccesses } from '../../auth/kept-successes.js'
+import type { KeptSuccesses } from '../../auth/kept-successes.js'
 import type { IdentitySetting } from './entry.js'
 import type { IdentityNeeds, OpenSource } from './kind.js'
 import { identityKinds } from './kinds.js'
@@ -8,6 +12,8 @@ import { identityKinds } from './kinds.js'
 export interface OpenSources {
   /** In the order in which they are asked. */
   readonly directories: readonly (Directory | CachedDirectory)[]
+  /** Those whose users Postern may manage. */
+  readonly users: readonly TableUsers[]
   close(): Promise<void>
 }
 
@@ -23,20 +29,35 @@ export async function openSources(
   }
   try {
     const directories: (Directory | CachedDirectory)[] = []
-    for (const { kind, name, cacheSeconds, settings: own } of settings) {
+    for (const setting of settings) {
+      const { kind, name, cacheSeconds, settings: own } = setting
       const source = await identityKinds.get(kind)?.open(name, own, { ...needs, cacheSeconds })
       if (source === undefined) continue
       opened.push(source)
       const { directory } = source
-      directories.push(
-        cacheSeconds === 0 || 'remembered' in directory
-          ? directory
-          : cached(directory, { clock: needs.clock, keyOf, ttlSeconds: cacheSeconds }),
-      )
+      if (cacheSeconds === 0 || 'remembered' in directory) {
+        directories.push(directory)
+        continue
+      }
+      const persisted = await openPersisted(setting, needs)
+      if (persisted) opened.push({ directory, close: async () => persisted.close() })
+      const { clock } = needs
+      directories.push(cached(directory, { clock, keyOf, ttlSeconds: cacheSeconds, ...(persisted && { persisted }) }))
     }
-    return { directories, close }
+    return { directories, users: opened.flatMap(({ users }) => users ?? []), close }
   } catch (error) {
     await close()
     throw error
   }
+}
+
+/** Hangs on all settings of the source: a success under others is none. */
+function openPersisted(
+  setting: IdentitySetting,
+  { secret, clock, warn }: Pick<IdentityNeeds, 'secret' | 'clock' | 'warn'>,
+): Promise<KeptSuccesses | undefined> {
+  const { name, cacheFolder, cacheSeconds: ttlSeconds } = setting
+  if (cacheFolder === undefined) return Promise.resolve(undefined)
+  const file = join(cacheFolder, `postern-${name}.sqlite`)
+  return openKeptSuccesses({ file, secret, scope: JSON.stringify(setting), ttlSeconds, clock, warn })
 }

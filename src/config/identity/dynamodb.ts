@@ -1,0 +1,70 @@
+import { z } from 'zod'
+import { dynamodbDirectory } from '../../auth/directory/dynamodb.js'
+import { TableUsers } from '../../auth/directory/table-users.js'
+import { SourceChanges } from '../../catalog/source-changes.js'
+import { flag, grant, listOf, objectOf, oneOf, text } from '../schema-parts.js'
+import { identityKind } from './kind.js'
+import { pamLine } from './pam-line.js'
+
+const schema = objectOf({
+  table: text
+    .regex(/^[A-Za-z0-9_.-]{3,255}$/, 'must be the name of a DynamoDB table')
+    .meta({ description: 'The name of the table.' }),
+  realm: text.max(2048).meta({ description: 'The hash key of its users.' }),
+  region: text
+    .regex(/^[a-z0-9-]{1,40}$/, 'must be a region such as eu-west-1')
+    .optional()
+    .meta({ description: 'The region of the table; without it what the environment of AWS says.' }),
+  sortKey: oneOf('user', 'username').default('user').meta({
+    description: 'What the range key is called: `user` (the default) or `username`. `postern check` tries both.',
+  }),
+  endpoint: z
+    .url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:8000' })
+    .optional()
+    .meta({
+      description: 'Where a table of your own answers, instead of AWS.',
+    }),
+  grants: listOf(grant).default([]).meta({
+    description: 'What users may do whose `scopes` hold no grant; `{user}` stands for the name. Nothing without it.',
+  }),
+  scopeGrants: z
+    .record(text.regex(/^[^:]+$/, 'must be a word without a colon'), listOf(grant), {
+      error: 'must be words with grants',
+    })
+    .default({})
+    .meta({
+      description: 'What words among the `scopes` stand for: `{ admin: ["rw:/**"] }`. Other words count for nothing.',
+    }),
+  rehash: flag.default(false).meta({
+    description:
+      'Put an argon2id hash in place of a SHA3 one when its user logs in. Needs `dynamodb:UpdateItem`; programs that know SHA3 only cannot check such a user any more.',
+  }),
+})
+
+/** The users table of pam-dynamo. */
+export const dynamodbKind = identityKind({
+  description:
+    'The users table of pam-dynamo in DynamoDB, as it is: `realm` and `user` as key, `password` in SHA3-256 with an optional `salt`, or in argon2id, and `scopes`. Credentials come from the default chain of the AWS SDK. Instead of keys it takes the words of the PAM line: `dynamodb: REGION TABLE REALM CACHE_FOLDER CACHE_DURATION`. See [identity.md](identity.md).',
+  example: 'dynamodb: { table: basicAuthUsers, realm: dav, region: eu-west-1, grants: ["rw:/{user}/**"] }',
+  schema,
+  shorthand: pamLine,
+  async open(name, settings, { catalog, clock, hasher, warn }) {
+    // The AWS SDK takes a tenth of a second to load.
+    const { DynamodbTable } = await import('../../auth/directory/dynamodb-table.js')
+    const { table: tableName, realm, sortKey, region, endpoint, grants, scopeGrants, rehash } = settings
+    const table = new DynamodbTable({
+      table: tableName,
+      realm,
+      sortKey,
+      ...(region !== undefined && { region }),
+      ...(endpoint !== undefined && { endpoint }),
+    })
+    const place = JSON.stringify(['dynamodb', endpoint ?? region ?? '', tableName, realm])
+    const changes = new SourceChanges(catalog, clock, place)
+    return {
+      directory: dynamodbDirectory({ name, table, hasher, changes, grants, scopeGrants, rehash, warn }),
+      users: new TableUsers({ source: name, realm, table, hasher, changes }),
+      close: async () => table.close(),
+    }
+  },
+})
