@@ -16,6 +16,7 @@ import { AccessLog } from './gateway/access-log.js'
 import type { FinishedExchange, RequestNotes } from './gateway/access-log.js'
 import { corsHeaders, isForged, preflight } from './gateway/cross-origin.js'
 import type { CrossOriginRules } from './gateway/cross-origin.js'
+import type { OriginLock } from './gateway/origin-lock.js'
 import { surfaceOf } from './gateway/surface.js'
 import type { SurfaceName } from './gateway/surface.js'
 import type { OwnPages } from './protocol/admin/index.js'
@@ -36,6 +37,8 @@ export interface GatewayOptions {
   /** Lower case. */
   readonly publicOrigins: readonly string[]
   readonly crossOrigin: CrossOriginRules
+  /** Whom every request must have come through; absent: anybody may ask. */
+  readonly originLock?: OriginLock
   /** Answer 403, not 401, to callers that are not known. */
   readonly uniform403: boolean
   readonly log: Logger
@@ -91,7 +94,8 @@ class OneGateway implements Gateway {
   }
 
   async #answer(request: HttpRequest, protocol: Protocol, notes: RequestNotes): Promise<HttpResponse> {
-    const { crossOrigin, ownPages } = this.#options
+    const { crossOrigin, ownPages, originLock } = this.#options
+    originLock?.(request)
     const allowed = preflight(request, crossOrigin)
     if (allowed !== undefined) return allowed
     if (isForged(request, crossOrigin))

@@ -1,3 +1,4 @@
+import { parseDate } from '../core/date.js'
 import { Failure } from '../core/failure.js'
 
 const secondsOf: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 }
@@ -14,7 +15,7 @@ export function parseDuration(option: string, text: string): number {
 /** A time from now (`30d`) or a date (`2027-01-31`, `2027-01-31T12:00:00Z`; UTC without a zone) in milliseconds since the epoch. Throws `invalid` for others, and for what is over. */
 export function parseMoment(option: string, text: string, now: number): number {
   const seconds = durationOf(text)
-  const moment = seconds === undefined ? dateOf(text) : now + seconds * 1000
+  const moment = seconds === undefined ? parseDate(text) : now + seconds * 1000
   if (moment === undefined)
     throw new Failure(
       'invalid',
@@ -29,18 +30,4 @@ function durationOf(text: string): number | undefined {
   const [, count, unit] = /^(\d{1,10})([smhdw])$/.exec(text === '0' ? '0s' : text) ?? []
   const seconds = Number(count) * (secondsOf[unit ?? ''] ?? NaN)
   return seconds <= longestSeconds ? seconds : undefined
-}
-
-function dateOf(text: string): number | undefined {
-  const [, day, clock, zone] =
-    /^(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d(?::\d\d(?:\.\d{1,3})?)?)(Z|[+-]\d\d:\d\d)?)?$/.exec(text) ?? []
-  if (day === undefined) return undefined
-  const moment = Date.parse(`${day}T${clock ?? '00:00'}${zone ?? 'Z'}`)
-  return Number.isNaN(moment) || !dayExists(day) ? undefined : moment
-}
-
-/** Date.parse takes the 31st of February for a day of March. */
-function dayExists(day: string): boolean {
-  const parsed = new Date(`${day}T00:00:00Z`)
-  return !Number.isNaN(parsed.getTime()) && parsed.toISOString().startsWith(day)
 }

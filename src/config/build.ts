@@ -7,6 +7,7 @@ import type { HttpRequest } from '../core/http.js'
 import { rootPath } from '../core/path.js'
 import { createGateway } from '../gateway.js'
 import type { Gateway } from '../gateway.js'
+import { createOriginLock } from '../gateway/origin-lock.js'
 import { createOwnPages } from '../protocol/admin/index.js'
 import { createHttpFiles } from '../protocol/http/index.js'
 import { createWebdav } from '../protocol/webdav/index.js'
@@ -20,6 +21,7 @@ import { Listeners } from './listeners.js'
 import type { Config } from './load.js'
 import { schemesFor } from './schemes.js'
 import type { Setup } from './setup.js'
+import { bytesOfHash } from './token-hash.js'
 
 /** A server in one process. */
 export interface Server {
@@ -191,6 +193,13 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       own: config.publicOrigins,
       maxAgeSeconds: config.cors?.maxAgeSeconds ?? 0,
     },
+    ...(config.originLock && {
+      originLock: createOriginLock({
+        header: config.originLock.header.toLowerCase(),
+        hashes: config.originLock.sha256.map(bytesOfHash),
+        basePath: config.basePath,
+      }),
+    }),
     uniform403: config.uniform403,
     log,
     logRequests: config.log.requests,

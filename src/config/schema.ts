@@ -4,6 +4,7 @@ import { parseEndpoint } from '../transport/endpoint.js'
 import { proxyTrust } from '../transport/forwarded.js'
 import { identityEntry } from './identity/entry.js'
 import { flag, grant, listOf, objectOf, oneOf, text, whole } from './schema-parts.js'
+import { tokenHash } from './token-hash.js'
 
 const endpoint = text.refine(
   (value) => parseEndpoint(value) !== undefined,
@@ -36,6 +37,13 @@ const listener = z.union(
   ],
   { error: 'must be HOST:PORT, unix:PATH, systemd or { at: HOST:PORT, surfaces: [http], tls: false }' },
 )
+
+/** A field name (RFC 9110 §5.1) that means nothing else: what is read for another purpose may be logged or passed on. */
+function isLockHeader(name: string): boolean {
+  const others =
+    /^(?:accept.*|authorization|connection|content-.*|cookie|date|depth|destination|expect|forwarded|host|if|if-.*|lock-token|origin|overwrite|proxy-.*|range|referer|sec-.*|te|timeout|trailer|transfer-encoding|upgrade|user-agent|via|x-api-.*|x-forwarded-.*)$/i
+  return /^[A-Za-z0-9-]{1,64}$/.test(name) && !others.test(name)
+}
 
 /** Everything that `postern.yaml` can hold. Each key says in its own words what it is for: `docs/config.md` is made of this. */
 export const configSchema = objectOf({
@@ -142,6 +150,18 @@ export const configSchema = objectOf({
       'Answer 403 both to unknown callers and to known ones without the right, instead of 401 and 403. Programs that wait to be asked for a password are then never asked.',
     example: 'true',
   }),
+  originLock: objectOf({
+    header: text.refine(isLockHeader, 'must be the name of a header of its own, such as x-cdn-authorization'),
+    sha256: listOf(tokenHash).min(1, 'must not be empty').max(10, 'must not be more than 10'),
+  })
+    .optional()
+    .meta({
+      type: '{ header, sha256 }',
+      default: 'none: anybody may ask',
+      description:
+        'Closes the direct way to a server behind a CDN: every request, on every listener, must bring `header` with the value `Bearer TOKEN`, or it is answered 403 before any login is looked at. `sha256` has the hash of the token, as base64 or lower-case hex; two while one token is replaced by another. `/-/health` and `/-/ready` need it not.',
+      example: '{ header: x-cdn-authorization, sha256: ["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="] }',
+    }),
   cors: objectOf({ origins: listOf(foreignOrigin), maxAgeSeconds: whole(0, 86_400).default(600) })
     .optional()
     .meta({

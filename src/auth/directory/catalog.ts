@@ -51,7 +51,13 @@ export function catalogDirectory(options: CatalogDirectoryOptions): Directory {
     if (why !== undefined) return { kind: 'refused', why }
     const identity = identityOf(issued.name, issued.grants, user?.account)
     if (identity === undefined) return { kind: 'refused', why: 'broken-grants' }
-    return { kind: 'identity', identity, stamp: `${user?.version ?? ''}\n${stamp}` }
+    const { expires } = issued
+    return {
+      kind: 'identity',
+      identity,
+      stamp: `${user?.version ?? ''}\n${stamp}`,
+      ...(expires !== undefined && { until: expires }),
+    }
   }
 
   async function verdictOnPassword(name: string, password: string): Promise<Verdict> {
