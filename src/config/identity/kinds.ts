@@ -1,7 +1,9 @@
 import { catalogKind } from './catalog.js'
 import { dynamodbKind } from './dynamodb.js'
+import { forwardKind } from './forward.js'
 import { htpasswdKind } from './htpasswd.js'
 import type { IdentityKind } from './kind.js'
+import { pamKind } from './pam.js'
 import { tokensKind } from './tokens.js'
 
 /** Every kind of identity source that a configuration can name. */
@@ -10,4 +12,6 @@ export const identityKinds: ReadonlyMap<string, IdentityKind> = new Map([
   ['htpasswd', htpasswdKind],
   ['dynamodb', dynamodbKind],
   ['tokens', tokensKind],
+  ['forward', forwardKind],
+  ['pam', pamKind],
 ])
