@@ -92,6 +92,13 @@ export class Beneath {
     return isMiss(result) && this.#renewed() ? this.#statOnce(path, facts) : result
   }
 
+  /** Reads a whole small file by its plain path; a negative errno is no verdict, and `open` is to be asked. */
+  readSmall(path: StorePath, facts: Float64Array, buffer: Buffer): number {
+    if (this.#root === -1 || this.calls.readSmall === undefined) return -errno.ENOSYS
+    this.#look()
+    return this.calls.readSmall(this.#root, path.slice(1), facts, buffer)
+  }
+
   /** Opens a file or directory, or gives a negative errno. */
   open(path: StorePath, flags: number): number {
     if (this.#root === -1) return -errno.EBADF

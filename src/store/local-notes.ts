@@ -43,6 +43,9 @@ export interface Noted {
   readonly attributes?: Attributes
 }
 
+/** The same object every time. */
+export const nothingNoted: Noted = {}
+
 interface Written {
   readonly size: number
   readonly modified: string
@@ -69,8 +72,9 @@ export class NoteBook {
   async read(known: Known): Promise<Noted> {
     const value = await this.#notes.get(this.#key(known))
     const written = value === undefined ? undefined : parse(value)
-    if (written === undefined) return {}
-    if (known.kind !== directoryKind && (written.size !== known.size || written.modified !== known.modified)) return {}
+    if (written === undefined) return nothingNoted
+    if (known.kind !== directoryKind && (written.size !== known.size || written.modified !== known.modified))
+      return nothingNoted
     const attributes = Object.keys(written.attributes).length === 0 ? {} : { attributes: written.attributes }
     const names = Object.entries(written.digests)
     if (written.changed !== known.changed || names.length === 0) return attributes

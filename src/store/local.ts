@@ -12,7 +12,7 @@ import { changeEntry, makeDirectory } from './local-directory.js'
 import { failureOf } from './local-errors.js'
 import { entryOfKnown, isForeign, knownOf } from './local-facts.js'
 import { list } from './local-list.js'
-import { memoryNotes, NoteBook, type Notes } from './local-notes.js'
+import { memoryNotes, NoteBook, type Noted, type Notes, nothingNoted } from './local-notes.js'
 import { Pace } from './local-pace.js'
 import { removeOne, removeTree } from './local-remove.js'
 import { roomAt } from './local-space.js'
@@ -25,6 +25,7 @@ import { notFound } from './refusals.js'
 import type {
   Body,
   ByteRange,
+  Conditions,
   Content,
   Entry,
   EntryChange,
@@ -117,7 +118,7 @@ class LocalDirectoryStore implements LocalStore {
     if (result < 0) throw failureOf(result, path)
     if (isForeign(this.#facts[fact.kind])) return undefined
     const known = knownOf(this.#facts)
-    return { ...entryOfKnown(path, known), ...shown(await this.#context.notes.read(known)) }
+    return withNotes(entryOfKnown(path, known), await this.#context.notes.read(known))
   }
 
   /**
@@ -133,16 +134,23 @@ class LocalDirectoryStore implements LocalStore {
     return list(this.#context, directory, options)
   }
 
-  async open(path: StorePath, { ifMatch, ifNoneMatch, signal }: OpenOptions = {}): Promise<Content> {
-    throwIfAborted(signal)
+  async open(path: StorePath, conditions: OpenOptions = {}): Promise<Content> {
+    throwIfAborted(conditions.signal)
+    const size = isReserved(path) ? -1 : this.#context.beneath.readSmall(path, this.#facts, smallFile)
+    if (size < 0) return await this.#openLong(path, conditions)
+    const bytes = Buffer.from(smallFile.subarray(0, size))
+    const known = knownOf(this.#facts)
+    const entry = entryOfKnown(path, known)
+    requireConditions(path, entry, conditions)
+    return new SmallContent(withNotes(entry, await this.#context.notes.read(known)), bytes)
+  }
+
+  async #openLong(path: StorePath, conditions: Conditions): Promise<Content> {
     const { fd, known } = openFile(this.#context, path)
     try {
       const entry = entryOfKnown(path, known)
-      requireConditions(path, entry, {
-        ...(ifMatch === undefined ? {} : { ifMatch }),
-        ...(ifNoneMatch === undefined ? {} : { ifNoneMatch }),
-      })
-      return new LocalContent({ ...entry, ...shown(await this.#context.notes.read(known)) }, fd)
+      requireConditions(path, entry, conditions)
+      return new LongContent(withNotes(entry, await this.#context.notes.read(known)), fd)
     } catch (error) {
       closeSync(fd)
       throw error
@@ -228,7 +236,36 @@ class LocalDirectoryStore implements LocalStore {
   }
 }
 
-class LocalContent implements Content {
+/** Files that fit are read where they are opened. */
+const smallFile = Buffer.allocUnsafeSlow(64 * 1024)
+
+function withNotes(entry: Entry, noted: Noted): Entry {
+  return noted === nothingNoted ? entry : { ...entry, ...shown(noted) }
+}
+
+class SmallContent implements Content {
+  readonly entry: Entry
+  readonly #bytes: Buffer
+  #open = true
+
+  constructor(entry: Entry, bytes: Buffer) {
+    this.entry = entry
+    this.#bytes = bytes
+  }
+
+  bytes(range?: ByteRange): Buffer {
+    if (range !== undefined) requireWithin(range, this.entry)
+    if (!this.#open) throw taken(this.entry.path)
+    this.#open = false
+    return range === undefined ? this.#bytes : this.#bytes.subarray(range.start, range.end)
+  }
+
+  async close(): Promise<void> {
+    this.#open = false
+  }
+}
+
+class LongContent implements Content {
   readonly entry: Entry
   readonly #fd: number
   #open = true
@@ -239,12 +276,8 @@ class LocalContent implements Content {
   }
 
   bytes(range: ByteRange = { start: 0, end: this.entry.size }): FileRange {
-    if (range.start < 0 || range.end < range.start || range.end > this.entry.size)
-      throw new Failure('bad-range', 'The range does not lie within the file.', {
-        path: this.entry.path,
-        size: this.entry.size,
-      })
-    if (!this.#open) throw new Failure('conflict', 'The bytes were taken already.', { path: this.entry.path })
+    requireWithin(range, this.entry)
+    if (!this.#open) throw taken(this.entry.path)
     this.#open = false
     const fd = this.#fd
     return { fd, start: range.start, end: range.end, close: () => closeSync(fd) }
@@ -255,4 +288,14 @@ class LocalContent implements Content {
     this.#open = false
     closeSync(this.#fd)
   }
+}
+
+/** Throws `bad-range`. */
+function requireWithin(range: ByteRange, { path, size }: Entry): void {
+  if (range.start < 0 || range.end < range.start || range.end > size)
+    throw new Failure('bad-range', 'The range does not lie within the file.', { path, size })
+}
+
+function taken(path: StorePath): Failure {
+  return new Failure('conflict', 'The bytes were taken already.', { path })
 }

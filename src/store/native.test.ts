@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   closeSync,
   constants,
@@ -35,6 +36,48 @@ beforeEach(() => {
 afterEach(() => {
   closeSync(directory)
   rmSync(root, { recursive: true })
+})
+
+describe.runIf(loadNative() !== undefined)('readSmall', () => {
+  const facts = new Float64Array(factsLength)
+  const buffer = Buffer.alloc(8)
+  const read = (path: string): number | string => {
+    const size = loadNative()?.readSmall?.(directory, path, facts, buffer) ?? -errno.ENOSYS
+    return size < 0 ? size : buffer.toString('utf8', 0, size)
+  }
+
+  it('reads what fits, and nothing but files', () => {
+    mkdirSync(join(root, 'a/b'), { recursive: true })
+    writeFileSync(join(root, 'f'), 'top')
+    writeFileSync(join(root, 'a/b/f'), '12345678')
+    writeFileSync(join(root, 'a/big'), '123456789')
+    writeFileSync(join(root, 'empty'), '')
+    execFileSync('mkfifo', [join(root, 'pipe')])
+    expect(read('f')).toBe('top')
+    expect([facts[fact.kind], facts[fact.size]]).toEqual([1, 3])
+    expect(read('a/b/f')).toBe('12345678')
+    expect(read('empty')).toBe('')
+    expect(read('a/big')).toBe(-errno.EFBIG)
+    expect(read('a/b')).toBe(-errno.ENXIO)
+    expect(read('pipe')).toBe(-errno.ENXIO)
+    expect(read('a/none')).toBe(-errno.ENOENT)
+    expect(read('none/f')).toBe(-errno.ENOENT)
+    expect(read('f/f')).toBe(-errno.ENOTDIR)
+    expect(typeof read('')).toBe('number')
+  })
+
+  it('goes through no link and never out of the root', () => {
+    mkdirSync(join(root, 'in'))
+    writeFileSync(join(root, 'in/f'), 'x')
+    symlinkSync('f', join(root, 'in/link'))
+    symlinkSync('in', join(root, 'dir'))
+    symlinkSync('/etc', join(root, 'etc'))
+    expect(read('in/link')).toBe(-errno.ENXIO)
+    expect(read('dir/f')).toBe(-errno.ELOOP)
+    expect(read('etc/hostname')).toBe(-errno.ELOOP)
+    expect(read('../../etc/hostname')).toBe(-errno.EXDEV)
+    expect(read('/etc/hostname')).toBe(-errno.EXDEV)
+  })
 })
 
 describe.each(ways)('calls by %s', (name, calls) => {

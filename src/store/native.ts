@@ -50,6 +50,11 @@ export interface DirectoryCalls {
   copyRange(from: number, start: number, to: number, at: number, length: number): Promise<number>
   /** Makes all of a filesystem durable, off the event loop; ENOSYS where that cannot be done. */
   syncFileSystem(fd: number): Promise<number>
+  /**
+   * Reads a whole file into a buffer that it fits, by a relative path none of which is a symbolic link; `facts` tell of
+   * what was read. Gives its size. A negative errno is no verdict: the longer way finds out what is wrong.
+   */
+  readSmall?(root: number, path: string, facts: Float64Array, buffer: Buffer): number
 }
 
 /** What else the addon can do, for which there is no slower way. */
@@ -139,4 +144,4 @@ export function loadNative(): NativeCalls | undefined {
 }
 
 /** Raised together with `ABI` in native/postern.c. */
-const nativeAbi = 5
+const nativeAbi = 6

@@ -169,8 +169,11 @@ export interface ByteRange {
 
 export interface Content {
   readonly entry: Entry
-  /** All of it, or a part that lies within it. A `FileRange` takes over the open file: `close` of this content is then a no-op. Call once. */
-  bytes(range?: ByteRange): FileRange | AsyncIterable<Uint8Array>
+  /**
+   * All of it, or a part that lies within it; a small one may come as it is. A `FileRange` takes over the open file:
+   * `close` of this content is then a no-op. Call once.
+   */
+  bytes(range?: ByteRange): Uint8Array | FileRange | AsyncIterable<Uint8Array>
   close(): Promise<void>
 }
 

@@ -9,6 +9,10 @@ const bufferBytes = 256 * 1024
 export async function* contentBytes(content: Content, range?: ByteRange): AsyncGenerator<Uint8Array> {
   try {
     const bytes = range === undefined ? content.bytes() : content.bytes(range)
+    if (bytes instanceof Uint8Array) {
+      yield bytes
+      return
+    }
     if (!isFileRange(bytes)) {
       yield* bytes
       return

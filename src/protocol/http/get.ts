@@ -88,9 +88,10 @@ function requestedRanges(context: FileContext, entry: Entry): readonly ByteRange
   return ranges
 }
 
-/** A descriptor goes straight to the transport; anything else closes its content at the end. */
+/** A descriptor goes straight to the transport, bytes go as they are; a stream closes its content at the end. */
 function bytesOf(content: Content, range?: ByteRange): NonNullable<HttpResponse['body']> {
   const bytes = range === undefined ? content.bytes() : content.bytes(range)
+  if (bytes instanceof Uint8Array) return bytes
   return 'fd' in bytes ? bytes : closing(bytes, content)
 }
 

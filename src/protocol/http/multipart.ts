@@ -28,7 +28,12 @@ export async function multipart(
   const tail = Buffer.from(`\r\n--${boundary}--\r\n`)
   const length = ranges.reduce((sum, range, index) => sum + range.end - range.start + (heads[index]?.length ?? 0), 0)
   const bytes = content.bytes()
-  const source = isFileRange(bytes) ? fromDescriptor(bytes) : await reopened(context, content)
+  const source =
+    bytes instanceof Uint8Array
+      ? fromBytes(bytes)
+      : isFileRange(bytes)
+        ? fromDescriptor(bytes)
+        : await reopened(context, content)
   return {
     status: 206,
     headers: [
@@ -44,6 +49,15 @@ export async function multipart(
 interface PartSource {
   part(range: ByteRange): AsyncIterable<Uint8Array>
   close(): void
+}
+
+function fromBytes(bytes: Uint8Array): PartSource {
+  return {
+    part: async function* ({ start, end }) {
+      yield bytes.subarray(start, end)
+    },
+    close: () => undefined,
+  }
 }
 
 function fromDescriptor(file: FileRange): PartSource {

@@ -36,6 +36,7 @@ async function read(store: Store, path: StorePath): Promise<string> {
   const chunks: Uint8Array[] = []
   const bytes = (await store.open(path)).bytes()
   if ('fd' in bytes) throw new Error('A descriptor from memory.')
+  if (bytes instanceof Uint8Array) return Buffer.from(bytes).toString()
   for await (const chunk of bytes) chunks.push(chunk)
   return Buffer.concat(chunks).toString()
 }

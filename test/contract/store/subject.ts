@@ -92,6 +92,10 @@ export function bodiesInStep(texts: readonly string[]): readonly Body[] {
 
 export async function bytesOf(content: Content, range?: ByteRange): Promise<Buffer> {
   const bytes = content.bytes(range)
+  if (bytes instanceof Uint8Array) {
+    await content.close()
+    return Buffer.from(bytes)
+  }
   if (!isFileRange(bytes)) {
     const chunks: Uint8Array[] = []
     for await (const chunk of bytes) chunks.push(chunk)
