@@ -4,6 +4,7 @@ import type { Action } from '../store/store.js'
 import type { Identity } from './identity.js'
 import { compilePattern, type Pattern } from './pattern.js'
 import type { Permit } from './permit.js'
+import { compileScopeGrant, isScopeGrant } from './scope/scope-map.js'
 
 /** A grant text that has been understood. */
 export interface Grant {
@@ -20,23 +21,39 @@ const actionsOfWord: ReadonlyMap<string, readonly Action[]> = new Map([
   ['rw', allActions] as const,
 ])
 
+/** What a method of HTTP in a grant stands for. Those with nothing need what they count as: PROPPATCH needs PUT, MOVE needs GET, PUT and DELETE. */
+const actionsOfMethod: ReadonlyMap<string, readonly Action[]> = new Map<string, readonly Action[]>([
+  ['GET', ['read', 'list']],
+  ['PROPFIND', ['list']],
+  ['PUT', ['create', 'replace']],
+  ['PATCH', ['replace']],
+  ['POST', ['create']],
+  ['DELETE', ['delete']],
+  ...['HEAD', 'OPTIONS', 'REPORT', 'MKCOL', 'PROPPATCH', 'LOCK', 'UNLOCK', 'COPY', 'MOVE'].map(
+    (method) => [method, []] as const,
+  ),
+])
+
 /**
- * Reads `ACTIONS:/PATTERN`: actions are `read list create replace delete`, `r` (read and list) and `rw` (all), joined by
- * commas; the pattern is that of `compilePattern`. Throws `invalid`, naming the text and what would be right.
+ * Reads `ACTIONS:/PATTERN`: actions are `read list create replace delete`, `r` (read and list), `rw` (all) and the methods
+ * of HTTP and WebDAV, joined by commas; the pattern is that of `compilePattern`. Throws `invalid`, naming the text and what
+ * would be right.
  */
 export function parseGrant(text: string): Grant {
   const colon = text.indexOf(':')
   if (colon === -1) throw wrongGrant(text, 'it has no colon; write it as ACTIONS:/PATTERN, such as rw:/acme/**')
   const actions = new Set<Action>()
   for (const word of text.slice(0, colon).split(',')) {
-    const found = actionsOfWord.get(word)
+    const found = actionsOfWord.get(word) ?? actionsOfMethod.get(word)
     if (!found)
       throw wrongGrant(
         text,
-        `${JSON.stringify(word)} is no action; use r, rw, ${allActions.join(', ')}, joined by commas`,
+        `${JSON.stringify(word)} is no action; use r, rw, ${allActions.join(', ')} or methods such as GET, joined by commas`,
       )
     for (const action of found) actions.add(action)
   }
+  if (actions.size === 0)
+    throw wrongGrant(text, 'its methods allow nothing by themselves; add GET, PUT or DELETE, which they count as')
   const pattern = text.slice(colon + 1)
   if (!pattern.startsWith('/')) throw wrongGrant(text, 'its pattern must begin with a slash, such as rw:/acme/**')
   try {
@@ -57,9 +74,26 @@ export function expandUser(grants: readonly string[], name: string): readonly st
   return grants.map((grant) => grant.replaceAll('{user}', () => name))
 }
 
-/** What the grants allow together. `source` is told by `explain`. Throws `invalid` like `parseGrant`. */
+/** What the grants allow together, maps of nginx (`scopeGrant`) among them. `source` is told by `explain`. Throws `invalid` like `parseGrant`. */
 export function compileGrants(grants: readonly string[], source: string): Permit {
-  return new GrantPermit(grants.map(parseGrant), source)
+  const plain = new GrantPermit(grants.filter((text) => !isScopeGrant(text)).map(parseGrant), source)
+  const maps = grants.filter(isScopeGrant)
+  return maps.length === 0 ? plain : union([plain, ...maps.map((text) => compileScopeGrant(text, source))])
+}
+
+function union(permits: readonly Permit[]): Permit {
+  return {
+    allows: (action, path, collection) => permits.some((permit) => permit.allows(action, path, collection)),
+    allowsAllBelow: (action, path) => permits.some((permit) => permit.allowsAllBelow(action, path)),
+    mayAllowBelow: (path) => permits.some((permit) => permit.mayAllowBelow(path)),
+    explain: (action, path) => {
+      for (const permit of permits) {
+        const found = permit.explain(action, path)
+        if (found !== undefined) return found
+      }
+      return undefined
+    },
+  }
 }
 
 const permits = new WeakMap<readonly string[], Permit>()

@@ -66,7 +66,7 @@ export class GuardedStore implements Store {
   }
 
   async makeDirectory(path: StorePath, signal?: AbortSignal): Promise<Entry> {
-    this.#rights.demand('create', path)
+    this.#rights.demand('create', path, true)
     await this.#rights.checkPut(path)
     return this.#store.makeDirectory(path, signal)
   }

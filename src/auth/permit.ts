@@ -3,7 +3,8 @@ import type { Action } from '../store/store.js'
 
 /** What one caller may do: the union of its grants, default deny. */
 export interface Permit {
-  allows(action: Action, path: StorePath): boolean
+  /** `collection`: what is made is a collection, which some notations of grants write with a slash behind its name. */
+  allows(action: Action, path: StorePath, collection?: boolean): boolean
   /** The action is allowed on the path and on everything that is or could be below it. */
   allowsAllBelow(action: Action, path: StorePath): boolean
   /**

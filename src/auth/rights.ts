@@ -18,13 +18,13 @@ export class Rights {
     this.holder = holder
   }
 
-  allows(action: Action, path: StorePath): boolean {
-    return !isOwnPath(path) && this.permit.allows(action, path)
+  allows(action: Action, path: StorePath, collection?: boolean): boolean {
+    return !isOwnPath(path) && this.permit.allows(action, path, collection)
   }
 
   /** Throws `denied`. */
-  demand(action: Action, path: StorePath): void {
-    if (!this.allows(action, path)) throw denied(action, path)
+  demand(action: Action, path: StorePath, collection?: boolean): void {
+    if (!this.allows(action, path, collection)) throw denied(action, path)
   }
 
   /** Whether it shows in a listing; a directory does as well where it leads to something granted. */
