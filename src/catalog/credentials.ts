@@ -11,6 +11,8 @@ import type { Seal } from './seal.js'
 /** What can be issued: API keys and bearer tokens are checked, secrets of S3 keys must be had back to check signatures. */
 export type IssuedKind = 'key' | 's3-key' | 'token'
 
+export const issuedKinds: readonly IssuedKind[] = ['key', 's3-key', 'token']
+
 /** A credential that was issued. It never changes but for the time of its end. */
 export interface Issued {
   readonly kind: IssuedKind
@@ -48,6 +50,8 @@ export interface IssueOptions {
 interface Kept extends Omit<Issued, 'kind' | 'id'> {
   /** SHA-256 of the secret as base64, for it has too many bits to be guessed; the sealed secret of an S3 key. */
   readonly proof: string
+  /** The id of the one that takes its place. */
+  readonly successor?: string
 }
 
 const groups: Readonly<Record<IssuedKind, string>> = { key: 'keys', 's3-key': 's3-keys', token: 'tokens' }
@@ -82,7 +86,11 @@ export class Credentials {
 
   /** Takes over an API key that another program has issued. Throws `exists`, and `invalid` for an id or a secret that will not do. */
   async importKey(id: string, secret: string, options: IssueOptions): Promise<Issued> {
-    if (!isId(id)) throw new Failure('invalid', 'The id of a key has 1 to 128 of A-Z a-z 0-9 _ . @ + and -.')
+    if (!isId(id))
+      throw new Failure(
+        'invalid',
+        'The id of a key has 1 to 128 of A-Z a-z 0-9 _ . @ + and -, and begins with none of the last four.',
+      )
     if (!/^[\x21-\x7e]+$/.test(secret) || secret.length < fewestSecretCharacters || secret.length > 1024)
       throw new Failure(
         'invalid',
@@ -151,7 +159,7 @@ export class Credentials {
   /**
    * Issues a successor with the same name and grants, and ends the old one after the overlap: at once where it is 0. The
    * successor lives as long as the old one was meant to, unless told otherwise. Throws `not-found`, and `conflict` for
-   * one that has expired or is revoked meanwhile.
+   * one that has expired, has a successor or is changed meanwhile.
    */
   async rotate(
     kind: IssuedKind,
@@ -162,12 +170,17 @@ export class Credentials {
     const now = this.#clock.now()
     const old = issuedOf(kind, id, kept)
     if (this.hasExpired(old)) throw new Failure('conflict', `The ${words[kind]} ${id} has expired. Issue a new one.`)
+    if (kept.successor !== undefined)
+      throw new Failure(
+        'conflict',
+        `The ${words[kind]} ${id} was rotated already. Rotate its successor ${kept.successor}.`,
+      )
     const lifetime = kept.expires === undefined ? undefined : now + (kept.expires - kept.created)
     const until = expires ?? lifetime
     const { name, grants } = kept
     const made = await this.issue(kind, { name, grants, ...(until !== undefined && { expires: until }) })
     const end = Math.min(now + overlapSeconds * 1000, kept.expires ?? Infinity)
-    const left: Kept = { ...kept, expires: end }
+    const left: Kept = { ...kept, expires: end, successor: made.issued.id }
     const swapped =
       overlapSeconds === 0
         ? await this.#catalog.swap(groups[kind], id, undefined, version)
@@ -222,7 +235,7 @@ function isKind(text: string | undefined): text is IssuedKind {
 }
 
 function isId(text: string): boolean {
-  return /^[A-Za-z0-9_.@+-]{1,128}$/.test(text)
+  return /^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,127}$/.test(text)
 }
 
 function issuedOf(kind: IssuedKind, id: string, { name, grants, created, expires }: Kept): Issued {
@@ -260,6 +273,7 @@ function isKept(value: unknown): value is Kept {
     record.grants.every((grant) => typeof grant === 'string') &&
     typeof record.created === 'number' &&
     (record.expires === undefined || typeof record.expires === 'number') &&
+    (record.successor === undefined || typeof record.successor === 'string') &&
     typeof record.proof === 'string' &&
     record.proof.length >= noProof.length
   )

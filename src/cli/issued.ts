@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { Credentials } from '../catalog/credentials.js'
 import type { Issued, IssuedKind, NewCredential } from '../catalog/credentials.js'
 import { openSecret } from '../catalog/secret.js'
+import type { State } from '../config/state.js'
 import { systemClock } from '../core/clock.js'
 import { Failure, isFailure } from '../core/failure.js'
 import { parseDuration, parseMoment } from './moment.js'
@@ -129,10 +130,10 @@ export function withCommonOptions(command: Command): Command {
 /** The keys and tokens of the state that the options name. */
 export async function withCredentials(
   options: ConfigOptions,
-  work: (credentials: Credentials) => Promise<void>,
+  work: (credentials: Credentials, state: State) => Promise<void>,
 ): Promise<void> {
-  await withState(options, async ({ catalog }, { state }) => {
-    await work(new Credentials(catalog, systemClock, await openSecret(state)))
+  await withState(options, async (state, config) => {
+    await work(new Credentials(state.catalog, systemClock, await openSecret(config.state)), state)
   })
 }
 
