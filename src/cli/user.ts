@@ -1,15 +1,22 @@
 import type { Command } from 'commander'
 import type { Account } from '../catalog/accounts.js'
+import { issuedKinds } from '../catalog/credentials.js'
+import type { Credentials, Issued } from '../catalog/credentials.js'
 import { Failure } from '../core/failure.js'
+import { withCredentials } from './issued.js'
 import { collect, withConfigOptions } from './options.js'
 import type { ConfigOptions } from './options.js'
 import { checkedGrants, table, withState } from './state.js'
+import type { TableUserOptions, TableVerbs } from './table-user.js'
 import { askForNewPassword, print, readPasswordFromStdin } from './terminal.js'
 
 interface UserOptions extends ConfigOptions {
   readonly grant?: readonly string[]
   readonly passwordStdin?: boolean
   readonly json?: boolean
+  readonly directory?: string
+  readonly scope?: readonly string[]
+  readonly sha3?: boolean
 }
 
 const help = `
@@ -20,17 +27,22 @@ Examples:
   postern user add alice --grant 'rw:/alice/**' --grant 'r:/shared/**'
   echo "$PASSWORD" | postern user add bob --grant 'create:/inbox/**' --password-stdin
   postern user disable bob
+  postern user add carol --directory dynamodb --grant 'rw:/carol/**'     in a users table of the configuration
 
 Changes take effect at once, also while the server runs.`
 
 /** `postern user …`. */
 export function addUser(program: Command): void {
-  const user = program.command('user').description('manage the users of the catalog').addHelpText('after', help)
+  const user = program
+    .command('user')
+    .description('manage the users of the catalog, or of a users table')
+    .addHelpText('after', help)
 
-  withPassword(named(user, 'add', 'add a user'))
+  withScope(withPassword(named(user, 'add', 'add a user')))
     .option('--grant <grant>', 'what the user may do; may be given again', collect)
     .addHelpText('after', help)
     .action(async (name: string, options: UserOptions) => {
+      if (isOfTable(options)) return (await tableVerbs()).add(name, options, () => newPassword(options))
       const grants = checkedGrants(options.grant)
       await withState(options, async ({ accounts, hasher }) => {
         // A name that is taken is found out before anybody types a password.
@@ -44,6 +56,7 @@ export function addUser(program: Command): void {
 
   withPassword(named(user, 'passwd', 'set the password of a user')).action(
     async (name: string, options: UserOptions) => {
+      if (isOfTable(options)) return (await tableVerbs()).passwd(name, options, () => newPassword(options))
       await withState(options, async ({ accounts, hasher }) => {
         if ((await accounts.find(name)) === undefined)
           throw new Failure('not-found', `There is no user ${JSON.stringify(name)}.`)
@@ -53,9 +66,10 @@ export function addUser(program: Command): void {
     },
   )
 
-  named(user, 'grant', 'set what a user may do, in place of all it had')
+  withScope(named(user, 'grant', 'set what a user may do, in place of all it had'))
     .requiredOption('--grant <grant>', 'what the user may do; may be given again', collect)
     .action(async (name: string, options: UserOptions) => {
+      if (isOfTable(options)) return (await tableVerbs()).grant(name, options)
       const grants = checkedGrants(options.grant)
       await withState(options, async ({ accounts }) => {
         const account = await accounts.setGrants(name, grants)
@@ -69,6 +83,7 @@ export function addUser(program: Command): void {
   ] as const)
     named(user, verb, disabled ? 'refuse a user from now on' : 'let a disabled user in again').action(
       async (name: string, options: UserOptions) => {
+        if (isOfTable(options)) return (await tableVerbs()).disable(name)
         await withState(options, async ({ accounts }) => {
           const account = await accounts.setDisabled(name, disabled)
           report(options, account, `${account.name} is ${disabled ? 'disabled' : 'enabled'}.`)
@@ -77,16 +92,22 @@ export function addUser(program: Command): void {
     )
 
   named(user, 'rm', 'remove a user').action(async (name: string, options: UserOptions) => {
-    await withState(options, async ({ accounts }) => {
+    if (isOfTable(options)) return (await tableVerbs()).rm(name, options)
+    await withCredentials(options, async (credentials, { accounts }) => {
       await accounts.remove(name)
       if (options.json === true) print(JSON.stringify({ name, removed: true }))
-      else print(`Removed ${name}.`)
+      else {
+        print(`Removed ${name}.`)
+        for (const { kind, id } of await issuedTo(credentials, name))
+          print(`A ${kind} of that name still works. To end it: postern ${kind} revoke ${id}`)
+      }
     })
   })
 
-  withConfigOptions(user.command('list').description('list all users'))
+  withDirectory(withConfigOptions(user.command('list').description('list all users')))
     .option('--json', 'print JSON')
     .action(async (options: UserOptions) => {
+      if (isOfTable(options)) return (await tableVerbs()).list(options)
       await withState(options, async ({ accounts }) => {
         const all: Account[] = []
         for await (const some of accounts.list()) all.push(...some)
@@ -96,15 +117,41 @@ export function addUser(program: Command): void {
     })
 }
 
+/** What is left to a name without a user: it was issued to the name. */
+async function issuedTo(credentials: Credentials, name: string): Promise<readonly Issued[]> {
+  const all: Issued[] = []
+  for (const kind of issuedKinds) for await (const some of credentials.list(kind)) all.push(...some)
+  return all.filter((issued) => issued.name === name.normalize('NFC') && !credentials.hasExpired(issued))
+}
+
 function named(user: Command, verb: string, description: string): Command {
-  return withConfigOptions(user.command(verb).description(description).argument('<name>')).option(
+  return withDirectory(withConfigOptions(user.command(verb).description(description).argument('<name>'))).option(
     '--json',
     'print JSON',
   )
 }
 
+function withDirectory(command: Command): Command {
+  return command.option('--directory <source>', 'the source of the configuration that holds the user', 'catalog')
+}
+
 function withPassword(command: Command): Command {
-  return command.option('--password-stdin', 'read the password from standard input instead of asking for it')
+  return command
+    .option('--password-stdin', 'read the password from standard input instead of asking for it')
+    .option('--sha3', 'in a users table: keep the password as salted SHA3-256, for other programs that read the table')
+}
+
+function withScope(command: Command): Command {
+  return command.option('--scope <word>', 'in a users table: a word for scopeGrants; may be given again', collect)
+}
+
+function isOfTable(options: UserOptions): options is UserOptions & TableUserOptions {
+  return options.directory !== undefined && options.directory !== 'catalog'
+}
+
+/** What the users of a table need is not loaded for those of the catalog. */
+async function tableVerbs(): Promise<TableVerbs> {
+  return (await import('./table-user.js')).tableVerbs
 }
 
 function newPassword(options: UserOptions): Promise<string> {

@@ -9,6 +9,7 @@ import { createGateway } from '../gateway.js'
 import type { Gateway } from '../gateway.js'
 import { createOriginLock } from '../gateway/origin-lock.js'
 import { createOwnPages } from '../protocol/admin/index.js'
+import { createUsersCalls } from '../protocol/admin/users.js'
 import { createHttpFiles } from '../protocol/http/index.js'
 import { createWebdav } from '../protocol/webdav/index.js'
 import type { Exchange } from '../transport/exchange.js'
@@ -159,15 +160,22 @@ class OneServer implements Server {
 
 function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => Promise<boolean>): Gateway {
   const { catalog, store, locks, properties, directories, throttle, keyOf } = ground
+  const authenticator = createAuthenticator({
+    schemes: schemesFor(directories, config.basicRealm),
+    directories,
+    throttle,
+    keyOf,
+    ...(config.anonymous && { anonymous: config.anonymous }),
+    audit: (event) =>
+      log.warn('cause' in event ? { ...event, cause: undefined, err: event.cause } : event, event.event),
+  })
+  const usersCalls = createUsersCalls({
+    authenticate: (request) => authenticator.authenticate(request),
+    users: ground.users,
+    audit: (event) => log.info(event, event.event),
+  })
   return createGateway({
-    authenticator: createAuthenticator({
-      schemes: schemesFor(directories, config.basicRealm),
-      directories,
-      throttle,
-      keyOf,
-      ...(config.anonymous && { anonymous: config.anonymous }),
-      audit: (event) => log.warn(event, event.event),
-    }),
+    authenticator,
     // The ground closes the store, when the last generation that stands on it has gone.
     stores: { storeFor: async () => store, close: async () => undefined },
     locks,
@@ -184,7 +192,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       ),
       http: createHttpFiles(),
     },
-    ownPages: createOwnPages({ ready: isReady }),
+    ownPages: createOwnPages({ ready: isReady, ...(ground.users.length > 0 && { users: usersCalls }) }),
     spoken: new Map(config.listen.map(({ name, surfaces }) => [name, surfaces])),
     basePath: config.basePath,
     publicOrigins: config.publicOrigins,

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import { createCredentialKey } from '../auth/cached.js'
 import type { CachedDirectory, CredentialKey } from '../auth/cached.js'
+import type { TableUsers } from '../auth/directory/table-users.js'
 import type { Directory } from '../auth/identity.js'
 import { createThrottle } from '../auth/throttle.js'
 import type { Throttle } from '../auth/throttle.js'
@@ -34,6 +35,8 @@ export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher'> {
   readonly properties: Properties
   /** In the order in which they are asked. */
   readonly directories: readonly (Directory | CachedDirectory)[]
+  /** Those whose users Postern may manage. */
+  readonly users: readonly TableUsers[]
   readonly throttle: Throttle
   readonly keyOf: CredentialKey
   /** Finishes the moves that a crash has interrupted. For one process, before anything is served. */
@@ -112,6 +115,7 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
     locks,
     properties,
     directories: sources.directories,
+    users: sources.users,
     throttle: createThrottle({ catalog, clock: systemClock, secret }),
     keyOf,
     async mend() {

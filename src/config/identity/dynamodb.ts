@@ -1,9 +1,11 @@
 import { z } from 'zod'
 import { dynamodbDirectory } from '../../auth/directory/dynamodb.js'
 import { TableUsers } from '../../auth/directory/table-users.js'
+import type { UsersTable } from '../../auth/directory/users-table.js'
 import { SourceChanges } from '../../catalog/source-changes.js'
 import { flag, grant, listOf, objectOf, oneOf, text } from '../schema-parts.js'
 import { identityKind } from './kind.js'
+import type { IdentityNeeds } from './kind.js'
 import { pamLine } from './pam-line.js'
 
 const schema = objectOf({
@@ -48,23 +50,37 @@ export const dynamodbKind = identityKind({
   example: 'dynamodb: { table: basicAuthUsers, realm: dav, region: eu-west-1, grants: ["rw:/{user}/**"] }',
   schema,
   shorthand: pamLine,
-  async open(name, settings, { catalog, clock, hasher, warn }) {
-    // The AWS SDK takes a tenth of a second to load.
-    const { DynamodbTable } = await import('../../auth/directory/dynamodb-table.js')
-    const { table: tableName, realm, sortKey, region, endpoint, grants, scopeGrants, rehash } = settings
-    const table = new DynamodbTable({
-      table: tableName,
-      realm,
-      sortKey,
-      ...(region !== undefined && { region }),
-      ...(endpoint !== undefined && { endpoint }),
-    })
-    const place = JSON.stringify(['dynamodb', endpoint ?? region ?? '', tableName, realm])
-    const changes = new SourceChanges(catalog, clock, place)
+  async open(name, settings, needs) {
+    const { table, changes } = await openTable(settings, needs)
+    const { realm, grants, scopeGrants, rehash } = settings
+    const { hasher, warn } = needs
     return {
       directory: dynamodbDirectory({ name, table, hasher, changes, grants, scopeGrants, rehash, warn }),
       users: new TableUsers({ source: name, realm, table, hasher, changes }),
       close: async () => table.close(),
     }
   },
+  async manage(name, settings, needs) {
+    const { realm } = settings
+    return new TableUsers({ source: name, realm, hasher: needs.hasher, ...(await openTable(settings, needs)) })
+  },
 })
+
+async function openTable(
+  { table, realm, sortKey, region, endpoint }: z.output<typeof schema>,
+  { catalog, clock }: Pick<IdentityNeeds, 'catalog' | 'clock'>,
+): Promise<{ readonly table: UsersTable; readonly changes: SourceChanges }> {
+  // The AWS SDK takes a tenth of a second to load.
+  const { DynamodbTable } = await import('../../auth/directory/dynamodb-table.js')
+  const place = JSON.stringify(['dynamodb', endpoint ?? region ?? '', table, realm])
+  return {
+    table: new DynamodbTable({
+      table,
+      realm,
+      sortKey,
+      ...(region !== undefined && { region }),
+      ...(endpoint !== undefined && { endpoint }),
+    }),
+    changes: new SourceChanges(catalog, clock, place),
+  }
+}

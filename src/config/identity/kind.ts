@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { CachedDirectory } from '../../auth/cached.js'
+import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
 import type { TableUsers } from '../../auth/directory/table-users.js'
 import type { Directory } from '../../auth/identity.js'
 import type { PasswordHasher } from '../../auth/password-hash.js'
@@ -20,7 +20,12 @@ export interface IdentityKind {
   located(settings: unknown, directory: string): unknown
   /** Throws `invalid`, naming the key, for settings that only opening shows to be wrong. */
   open(name: string, settings: unknown, needs: IdentityNeeds): Promise<OpenSource>
+  /** Its users, for the command line; absent where Postern does not manage them. */
+  manage?(name: string, settings: unknown, needs: ManagingNeeds): Promise<TableUsers>
 }
+
+/** What managing the users of a source may stand on. */
+export type ManagingNeeds = Pick<IdentityNeeds, 'catalog' | 'hasher' | 'clock'>
 
 /** What a source may stand on. */
 export interface IdentityNeeds {
@@ -30,6 +35,8 @@ export interface IdentityNeeds {
   /** Of this installation. */
   readonly secret: Uint8Array
   readonly clock: Clock
+  /** That of all caches. */
+  readonly keyOf: CredentialKey
   /** For a source that remembers for itself, because its answers depend on more than the credential. */
   readonly cacheSeconds: number
   /** Below which path clients know this server; usually empty. */
@@ -55,8 +62,9 @@ export function identityKind<Schema extends z.ZodType>(kind: {
   readonly shorthand?: (text: string) => Readonly<Record<string, unknown>> | undefined
   readonly located?: (settings: z.output<Schema>, directory: string) => z.output<Schema>
   readonly open: (name: string, settings: z.output<Schema>, needs: IdentityNeeds) => Promise<OpenSource>
+  readonly manage?: (name: string, settings: z.output<Schema>, needs: ManagingNeeds) => Promise<TableUsers>
 }): IdentityKind {
-  const { description, example, schema, shorthand, located, open } = kind
+  const { description, example, schema, shorthand, located, open, manage } = kind
   return {
     description,
     example,
@@ -64,5 +72,6 @@ export function identityKind<Schema extends z.ZodType>(kind: {
     shorthand: (text) => shorthand?.(text),
     located: (settings, directory) => (located === undefined ? settings : located(schema.parse(settings), directory)),
     open: (name, settings, needs) => open(name, schema.parse(settings), needs),
+    ...(manage && { manage: (name, settings, needs) => manage(name, schema.parse(settings), needs) }),
   }
 }

@@ -1,18 +1,23 @@
 import type { HttpRequest, HttpResponse } from '../../core/http.js'
+import { isWithin } from '../../core/path.js'
 import type { StorePath } from '../../core/path.js'
+import { usersPath } from './users.js'
 
 export interface OwnPagesOptions {
   /** Whether files can be served now. May reject, which is a no. */
   readonly ready: () => Promise<boolean>
+  /** Answers below `usersPath`, and asks for a login itself; absent: there is no such page. */
+  readonly users?: (request: HttpRequest, path: StorePath) => Promise<HttpResponse>
 }
 
-/** Answers below `/-/` that need no login; undefined where the path is none of them. */
+/** Answers below `/-/`; undefined where the path is none of them. */
 export type OwnPages = (request: HttpRequest, path: StorePath) => Promise<HttpResponse | undefined>
 
 /** `/-/health`: the process is alive. `/-/ready`: it can reach its files and its catalog. */
 export function createOwnPages(options: OwnPagesOptions): OwnPages {
   return async (request, path) => {
     if (path === '/-/health') return answer(request, 200, 'ok\n')
+    if (options.users !== undefined && isWithin(path, usersPath)) return options.users(request, path)
     if (path !== '/-/ready') return undefined
     const ready = await options.ready().catch(() => false)
     return ready ? answer(request, 200, 'ready\n') : answer(request, 503, 'not ready\n')
