@@ -20,7 +20,7 @@ export interface OpenSources {
 /** Opens the sources of a configuration, each with its cache. Throws `invalid` and what the kinds throw; then none stays open. */
 export async function openSources(
   settings: readonly IdentitySetting[],
-  needs: Omit<IdentityNeeds, 'cacheSeconds'>,
+  needs: Omit<IdentityNeeds, 'cacheSeconds' | 'keyOf'>,
   keyOf: CredentialKey,
 ): Promise<OpenSources> {
   const opened: OpenSource[] = []
@@ -31,7 +31,7 @@ export async function openSources(
     const directories: (Directory | CachedDirectory)[] = []
     for (const setting of settings) {
       const { kind, name, cacheSeconds, settings: own } = setting
-      const source = await identityKinds.get(kind)?.open(name, own, { ...needs, cacheSeconds })
+      const source = await identityKinds.get(kind)?.open(name, own, { ...needs, cacheSeconds, keyOf })
       if (source === undefined) continue
       opened.push(source)
       const { directory } = source
