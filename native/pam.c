@@ -1,6 +1,6 @@
 /*
  * Logins by PAM and the accounts of this system. Everything here may block, fork or crash, for modules of others run
- * inside: it is called in a process of its own (src/auth/pam/helper.ts), never in a server. libpam is opened when it is
+ * inside: it is called in a process of its own (src/auth/pam/serve-pam.ts), never in a server. libpam is opened when it is
  * needed, so that neither its headers nor the library have to be there; what is declared here is that of Linux-PAM.
  */
 #define _GNU_SOURCE

@@ -14,7 +14,7 @@ const bundled = new Set(['commander', 'mime-types', 'pino', 'saxes', 'zod'])
 
 const bundle = await rolldown({
   cwd: root,
-  input: { main: 'src/cli/main.ts', index: 'src/index.ts', 'pam-helper': 'src/auth/pam/helper.ts' },
+  input: { main: 'src/cli/main.ts', index: 'src/index.ts', 'pam-helper': 'src/auth/pam/serve-pam.ts' },
   platform: 'node',
   tsconfig: 'tsconfig.build.json',
   external: (id, importer) =>
