@@ -40,14 +40,18 @@ export class GuardedStore implements Store {
     return entry
   }
 
-  async *list(directory: StorePath, options?: ListOptions): AsyncGenerator<readonly Entry[]> {
+  list(directory: StorePath, options?: ListOptions): AsyncIterable<readonly Entry[]> {
+    const rights = this.#rights
+    // The root may hold Postern's own name, which nobody sees.
+    const all = directory !== '/' && !isOwnPath(directory) && rights.permit.allowsAllBelow('list', directory)
+    return all ? this.#store.list(directory, options) : this.#visibleOf(directory, options)
+  }
+
+  async *#visibleOf(directory: StorePath, options: ListOptions | undefined): AsyncGenerator<readonly Entry[]> {
     const rights = this.#rights
     rights.demandVisible(directory)
-    // The root may hold Postern's own name, which nobody sees.
-    const all = directory !== '/' && rights.permit.allowsAllBelow('list', directory)
-    for await (const entries of this.#store.list(directory, options)) {
-      yield all ? entries : entries.filter((entry) => rights.sees(entry.path, entry.kind === 'directory'))
-    }
+    for await (const entries of this.#store.list(directory, options))
+      yield entries.filter((entry) => rights.sees(entry.path, entry.kind === 'directory'))
   }
 
   async open(path: StorePath, options?: OpenOptions): Promise<Content> {

@@ -3,6 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Catalog, Item } from './catalog.js'
 import type { Lock, LockHolder, LockRequest, Locks } from './locks.js'
 import { Decoded } from './decoded.js'
+import { LockCensus } from './lock-census.js'
+import { decode, encode, group, type LockRecord, type StoredLock } from './lock-records.js'
 import { membersPrefix, recordName, treePrefix } from './record-name.js'
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
@@ -19,7 +21,7 @@ export function catalogLocks(
   clock: Clock,
   options: { readonly maxPerPrincipal?: number } = {},
 ): Locks {
-  const census = new Census(options.maxPerPrincipal ?? 50_000)
+  const census = new LockCensus(options.maxPerPrincipal ?? 50_000)
   const decoded = new Decoded<LockRecord>(decode)
 
   async function read(path: StorePath): Promise<LockRecord & { readonly version: string | undefined }> {
@@ -68,22 +70,26 @@ export function catalogLocks(
     return []
   }
 
-  async function coveringAny(
-    path: StorePath,
-    locksOf: (item: Item, name: string) => readonly StoredLock[] | Promise<readonly StoredLock[]> = liveLocks,
-  ): Promise<readonly StoredLock[]> {
-    const found: StoredLock[] = []
-    for (const covering of [path, ...ancestorsOf(path)]) {
-      const name = recordName(covering)
-      const item = await catalog.get(group, name)
-      if (item === undefined) continue
-      for (const lock of await locksOf(item, name)) if (covering === path || lock.depth === 'infinity') found.push(lock)
+  /** The live records of a path and of everything above it, nearest first; those without locks are left out. */
+  async function near(path: StorePath): Promise<readonly LockRecord[]> {
+    const names = namesNear(path)
+    const known = catalog.glance?.(group, names)
+    const found: LockRecord[] = []
+    for (let at = 0; at < names.length; at++) {
+      const name = names[at] ?? ''
+      const item = known === undefined ? await catalog.get(group, name) : known[at]
+      if (item !== undefined) found.push(live(decoded.of(name, item)))
     }
     return found
   }
 
-  function liveLocks(item: Item, name: string): readonly StoredLock[] {
-    return live(decoded.of(name, item)).locks
+  async function purgedCovering(path: StorePath): Promise<readonly StoredLock[]> {
+    const found: StoredLock[] = []
+    for (const covering of [path, ...ancestorsOf(path)]) {
+      const locks = await purged(await catalog.get(group, recordName(covering)))
+      found.push(...locks.filter((lock) => covering === path || lock.depth === 'infinity'))
+    }
+    return found
   }
 
   async function* belowAny(
@@ -112,7 +118,7 @@ export function catalogLocks(
       }
       return undefined
     }
-    const above = consider(await coveringAny(mine.path, purged))
+    const above = consider(await purgedCovering(mine.path))
     if (above !== undefined) return above
     if (mine.depth === 'infinity') {
       for await (const locks of belowAny(mine.path, purged)) {
@@ -137,6 +143,25 @@ export function catalogLocks(
     }
   }
 
+  /**
+   * Where no lock at all is near and the engine can make sure of that in the step of the write, one step is enough. Who
+   * takes a lock by several sees this one, or has already written what keeps this from being taken here.
+   */
+  async function takeAtOnce(lock: Lock): Promise<boolean> {
+    const { path } = lock
+    const claimed = await catalog.claim?.(
+      group,
+      recordName(path),
+      encode({ path, locks: [lock] }),
+      {
+        absent: namesNear(path).slice(1),
+        ...(lock.depth === 'infinity' && { prefix: treePrefix(path) }),
+      },
+      new Date(lock.expires),
+    )
+    return claimed !== undefined && claimed !== false
+  }
+
   async function takeAt(request: LockRequest): Promise<Lock> {
     const { timeoutSeconds, ...wanted } = request
     const lock: Lock = {
@@ -144,6 +169,7 @@ export function catalogLocks(
       token: `opaquelocktoken:${randomUUID()}`,
       expires: clock.now() + timeoutSeconds * 1000,
     }
+    if (await takeAtOnce(lock)) return lock
     const mine: StoredLock = { ...lock, provisional: true, expires: clock.now() + provisionalMilliseconds }
     for (;;) {
       const { locks, version } = await read(lock.path)
@@ -202,7 +228,7 @@ export function catalogLocks(
     },
 
     async covering(path) {
-      return (await coveringAny(path)).filter(confirmed)
+      return covering(await near(path), path)
     },
 
     async *below(path) {
@@ -213,8 +239,11 @@ export function catalogLocks(
     },
 
     async members(directory) {
+      const prefix = membersPrefix(directory)
+      const known = catalog.glanceList?.(group, prefix)
+      if (known?.length === 0) return noMembers
       const found = new Map<StorePath, readonly Lock[]>()
-      for await (const items of catalog.list(group, { prefix: membersPrefix(directory) })) {
+      for await (const items of known === undefined ? catalog.list(group, { prefix }) : [known]) {
         for (const item of items) {
           const record = live(decode(item))
           if (record.path === '/' || parentOf(record.path) !== directory) continue
@@ -226,13 +255,15 @@ export function catalogLocks(
     },
 
     async check(write, holder) {
-      const covering = await self.covering(write.path)
-      demand(covering, holder)
+      const records = await near(write.path)
+      if (records.length === 0 && write.extent === 'self') return
+      const above = covering(records, write.path)
+      demand(above, holder)
       if (write.membership && write.path !== '/') {
-        const parent = (await read(parentOf(write.path))).locks.filter(confirmed)
+        const parent = records.find(({ path }) => path === parentOf(write.path))?.locks ?? []
         // Deep locks of the parent cover the path itself and were judged with it.
         demand(
-          parent.filter((lock) => lock.depth === 0),
+          parent.filter((lock) => lock.depth === 0 && confirmed(lock)),
           holder,
         )
       }
@@ -240,8 +271,8 @@ export function catalogLocks(
         for await (const locks of self.below(write.path)) {
           for (const [root, own] of byRoot(locks)) {
             // A shared lock from above serves for a member as well.
-            const above = covering.filter((lock) => isWithin(root, lock.path) && lock.depth === 'infinity')
-            demand([...own, ...above], holder)
+            const deep = above.filter((lock) => isWithin(root, lock.path) && lock.depth === 'infinity')
+            demand([...own, ...deep], holder)
           }
         }
       }
@@ -261,58 +292,9 @@ export function catalogLocks(
   return self
 }
 
-export const group = 'locks'
+const noMembers: ReadonlyMap<StorePath, readonly Lock[]> = new Map()
 const provisionalMilliseconds = 10_000
 const maxPerResource = 100
-
-interface StoredLock extends Lock {
-  /** Not granted yet: counts only for others who take a lock at the same time. */
-  readonly provisional?: true
-}
-
-interface LockRecord {
-  readonly path: StorePath
-  readonly locks: readonly StoredLock[]
-}
-
-/**
- * Bounds the locks of one principal. What this process has seen taken is an upper bound that costs nothing; only where
- * that passes the limit are the live ones counted, at most every ten seconds.
- */
-class Census {
-  readonly #limit: number
-  readonly #taken = new Map<string, number>()
-  #counted = -Infinity
-
-  constructor(limit: number) {
-    this.#limit = limit
-  }
-
-  async admit(principal: string, catalog: Catalog, clock: Clock): Promise<void> {
-    const taken = (this.#taken.get(principal) ?? 0) + 1
-    if (taken <= this.#limit) {
-      this.#taken.set(principal, taken)
-      return
-    }
-    if (clock.now() - this.#counted >= 10_000) {
-      this.#counted = clock.now()
-      this.#taken.clear()
-      for await (const items of catalog.list(group)) {
-        for (const item of items)
-          for (const lock of decode(item).locks)
-            if (lock.expires > clock.now()) this.#taken.set(lock.principal, (this.#taken.get(lock.principal) ?? 0) + 1)
-      }
-      const live = this.#taken.get(principal) ?? 0
-      if (live < this.#limit) {
-        this.#taken.set(principal, live + 1)
-        return
-      }
-    }
-    throw new Failure('throttled', 'Too many locks are held in your name. Release some first.', {
-      retryAfterSeconds: 10,
-    })
-  }
-}
 
 /** Throws `locked` unless an exclusive lock among these is held, or any one of the shared ones (RFC 4918 §6.2). */
 function demand(locks: readonly Lock[], holder: LockHolder): void {
@@ -332,6 +314,21 @@ function demand(locks: readonly Lock[], holder: LockHolder): void {
 function holds(holder: LockHolder, lock: Lock): boolean {
   return lock.principal === holder.principal && holder.tokens.has(lock.token)
 }
+
+/** Record names of a path and of everything above it, nearest first. */
+function namesNear(path: StorePath): readonly string[] {
+  return [path, ...ancestorsOf(path)].map(recordName)
+}
+
+/** The locks that apply to a path, out of the records near it. */
+function covering(records: readonly LockRecord[], path: StorePath): readonly Lock[] {
+  if (records.length === 0) return none
+  return records.flatMap((record) =>
+    record.locks.filter((lock) => confirmed(lock) && (record.path === path || lock.depth === 'infinity')),
+  )
+}
+
+const none: readonly Lock[] = []
 
 function confirmed(lock: StoredLock): boolean {
   return lock.provisional !== true
@@ -360,14 +357,4 @@ function unsubmitted(path: StorePath): Failure {
     reason: 'lock-token-submitted',
     path,
   })
-}
-
-function encode(record: LockRecord): Uint8Array {
-  return Buffer.from(JSON.stringify(record))
-}
-
-function decode(item: Item): LockRecord {
-  return JSON.parse(
-    Buffer.from(item.value.buffer, item.value.byteOffset, item.value.byteLength).toString(),
-  ) as LockRecord
 }

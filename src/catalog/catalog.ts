@@ -33,7 +33,29 @@ export interface Catalog {
   /** All of the changes or none; resolves to false where one of the expected versions was another. Absent where the engine has none. At most 100. */
   transaction?(changes: readonly Change[]): Promise<boolean>
 
+  /**
+   * `swap` of an item that must not be there yet, on a condition about others of its group, all in one step: resolves to
+   * false as well where one of the names in `absent` is taken, or one other than its own that begins with `prefix`.
+   * Absent where the engine has none.
+   */
+  claim?(group: string, name: string, next: Uint8Array, unless: Unless, expires?: Date): Promise<string | false>
+
+  /**
+   * What `get` would give for each of the names, where that can be told without waiting for anything; else undefined.
+   * Absent where the engine never can.
+   */
+  glance?(group: string, names: readonly string[]): readonly (Item | undefined)[] | undefined
+
+  /** The same for a `list` of all items with a prefix. */
+  glanceList?(group: string, prefix: string): readonly NamedItem[] | undefined
+
   close(): Promise<void>
+}
+
+/** Items that stand in the way of a claim. */
+export interface Unless {
+  readonly absent: readonly string[]
+  readonly prefix?: string
 }
 
 /** Versions are opaque, never empty, never `'any'`, and never come again for the same name. */

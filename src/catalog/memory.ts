@@ -1,6 +1,6 @@
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
-import type { Catalog, Change, Item, NamedItem } from './catalog.js'
+import type { Catalog, Change, Item, NamedItem, Unless } from './catalog.js'
 import { checkChanges, checkItem, checkKey } from './limits.js'
 
 interface Kept extends Item {
@@ -90,6 +90,21 @@ class MemoryCatalog implements Catalog {
     if (!changes.every(({ group, name, expected }) => this.#matches(group, name, expected))) return false
     for (const { group, name, next, expires } of changes) this.#put(group, name, next, expires)
     return true
+  }
+
+  async claim(
+    group: string,
+    name: string,
+    next: Uint8Array,
+    { absent, prefix }: Unless,
+    expires?: Date,
+  ): Promise<string | false> {
+    this.#enter(() => checkItem(group, name, next))
+    if ([name, ...absent].some((each) => this.#live(group, each) !== undefined)) return false
+    if (prefix !== undefined)
+      for (const other of this.#items.get(group)?.keys() ?? [])
+        if (other.startsWith(prefix) && this.#live(group, other) !== undefined) return false
+    return this.#put(group, name, next, expires)
   }
 
   async close(): Promise<void> {

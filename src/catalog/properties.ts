@@ -42,6 +42,8 @@ export interface Properties {
 
 const group = 'properties'
 const maxBytes = 200 * 1024
+const none: readonly Property[] = []
+const noMembers: ReadonlyMap<StorePath, readonly Property[]> = new Map()
 
 /** Keeps dead properties in a catalog, one record for each resource that has any. */
 export function catalogProperties(catalog: Catalog): Properties {
@@ -49,7 +51,8 @@ export function catalogProperties(catalog: Catalog): Properties {
 
   async function read(path: StorePath): Promise<{ record: PropertyRecord; version: string } | undefined> {
     const name = recordName(path)
-    const item = await catalog.get(group, name)
+    const known = catalog.glance?.(group, [name])
+    const item = known === undefined ? await catalog.get(group, name) : known[0]
     return item === undefined ? undefined : { record: decoded.of(name, item), version: item.version }
   }
 
@@ -77,12 +80,15 @@ export function catalogProperties(catalog: Catalog): Properties {
 
   return {
     async of(path) {
-      return (await read(path))?.record.properties ?? []
+      return (await read(path))?.record.properties ?? none
     },
 
     async members(directory) {
+      const prefix = membersPrefix(directory)
+      const known = catalog.glanceList?.(group, prefix)
+      if (known?.length === 0) return noMembers
       const found = new Map<StorePath, readonly Property[]>()
-      for await (const items of catalog.list(group, { prefix: membersPrefix(directory) })) {
+      for await (const items of known === undefined ? catalog.list(group, { prefix }) : [known]) {
         for (const item of items) {
           const record = decode(item)
           if (record.path !== '/' && parentOf(record.path) === directory) found.set(record.path, record.properties)

@@ -29,7 +29,8 @@ const cutLength = 66
 
 function parentKey(directory: StorePath): string {
   const text = directory === '/' ? '' : directory
-  if (text.length <= wholeBytes && Buffer.byteLength(text) <= wholeBytes) return text
+  // No character takes more than three bytes, so the common case needs no count.
+  if (text.length * 3 <= wholeBytes || (text.length <= wholeBytes && Buffer.byteLength(text) <= wholeBytes)) return text
   // No canonical path holds a `.` segment, so no directory can be named to fall together with a cut one.
   return `${cut(text)}/./${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
 }

@@ -3,12 +3,13 @@ import { chmod, open, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
-import type { Catalog, Change, Item, NamedItem } from './catalog.js'
+import type { Catalog, Change, Item, NamedItem, Unless } from './catalog.js'
 import { checkChanges, checkItem, checkKey } from './limits.js'
 import type { Database, SqlRow, SqlValue } from './sqlite-engine.js'
 import { ReadCache } from './read-cache.js'
 import { Commits } from './sqlite-commits.js'
 import { bytesOf, firstRow, isBusy, numberOf, openDatabase, patiently, sqliteFailure, textOf } from './sqlite-engine.js'
+import { batchItems, prepareSchema, prepareStatements, type Statements } from './sqlite-schema.js'
 import { openWalIndex } from './wal-index.js'
 import type { WalSync } from './wal-sync.js'
 import { openWalSync } from './wal-sync.js'
@@ -28,25 +29,8 @@ export interface SqliteOptions {
   readonly cached?: boolean
 }
 
-const schemaVersion = 1
-const schema = `
-  CREATE TABLE items (grp TEXT NOT NULL, name BLOB NOT NULL, value BLOB NOT NULL, version TEXT NOT NULL, expires INTEGER,
-    PRIMARY KEY (grp, name)) WITHOUT ROWID;
-  CREATE INDEX items_expires ON items (expires) WHERE expires IS NOT NULL;
-  CREATE TABLE counters (grp TEXT NOT NULL, name BLOB NOT NULL, sum NUMERIC NOT NULL, expires INTEGER NOT NULL,
-    PRIMARY KEY (grp, name)) WITHOUT ROWID;
-  CREATE INDEX counters_expires ON counters (expires);
-  PRAGMA user_version = ${schemaVersion};`
-
-/** SQLite's own checkpoints sync the disk while all wait, so they are only for what ours leave (large values). */
-const pagesPerCheckpoint = 4000
 const commitsPerCheckpoint = 256
-const batchItems = 500
 const batchBytes = 1024 * 1024
-/** Twice the writes between two sweeps, so that what expires cannot pile up. */
-const sweptAtOnce = 128
-/** SQLite itself may wait this long, which blocks the event loop; beyond it we come back later. */
-const busyMilliseconds = 10
 
 /**
  * Opens a catalog in one SQLite file, which any number of processes of this host may share. Throws `unsupported` for a
@@ -97,39 +81,10 @@ async function makePrivate(file: string): Promise<void> {
   }
 }
 
-async function prepareSchema(database: Database): Promise<void> {
-  database.exec(`PRAGMA busy_timeout = ${busyMilliseconds}; PRAGMA trusted_schema = OFF`)
-  const version = await patiently(() => numberOf(firstRow(database.prepare('PRAGMA user_version'))?.['user_version']))
-  if (version > schemaVersion)
-    throw new Failure(
-      'unsupported',
-      `The catalog was made by a newer Postern (schema ${version}, this one knows ${schemaVersion}): upgrade, or use another state directory.`,
-    )
-  await patiently(() => database.exec('PRAGMA journal_mode = WAL'))
-  database.exec(`PRAGMA wal_autocheckpoint = ${pagesPerCheckpoint}`)
-  // What must be durable is synced by ourselves, off the event loop.
-  database.exec('PRAGMA synchronous = NORMAL')
-  if (version === schemaVersion) return
-  await patiently(() => {
-    database.exec('BEGIN IMMEDIATE')
-    try {
-      if (numberOf(firstRow(database.prepare('PRAGMA user_version'))?.['user_version']) === 0) {
-        if (firstRow(database.prepare('SELECT name FROM sqlite_schema LIMIT 1')) !== undefined)
-          throw new Failure('unsupported', 'The catalog file is a database of another program.')
-        database.exec(schema)
-      }
-      database.exec('COMMIT')
-    } catch (error) {
-      database.exec('ROLLBACK')
-      throw error
-    }
-  })
-}
-
 class SqliteCatalog implements Catalog {
   readonly #database: Database
   readonly #clock: Clock
-  readonly #statements
+  readonly #statements: Statements
   readonly #commits: Commits
   readonly #cache: ReadCache | undefined
   readonly #log: WalSync
@@ -152,36 +107,7 @@ class SqliteCatalog implements Catalog {
     this.#cache = cache
     this.#log = log
     this.#fleeting = new Set(fleeting)
-    const live = '(expires IS NULL OR expires > ?)'
-    this.#statements = {
-      get: database.prepare(
-        `SELECT value, version, expires FROM items WHERE grp = ? AND name = ifnull(?, x'') AND ${live}`,
-      ),
-      version: database.prepare(`SELECT version FROM items WHERE grp = ? AND name = ifnull(?, x'') AND ${live}`),
-      put: database.prepare(
-        `INSERT INTO items (grp, name, value, version, expires) VALUES (?, ifnull(?, x''), ifnull(?, x''), ?, ?)
-         ON CONFLICT DO UPDATE SET value = excluded.value, version = excluded.version, expires = excluded.expires`,
-      ),
-      remove: database.prepare(`DELETE FROM items WHERE grp = ? AND name = ifnull(?, x'')`),
-      list: database.prepare(
-        `SELECT name, value, version, expires FROM items
-         WHERE grp = ? AND name >= ifnull(?, x'') AND name < ? AND ${live} ORDER BY name LIMIT ${batchItems}`,
-      ),
-      sum: database.prepare(`SELECT sum FROM counters WHERE grp = ? AND name = ifnull(?, x'') AND expires > ?`),
-      add: database.prepare(
-        `INSERT INTO counters (grp, name, sum, expires) VALUES (?1, ifnull(?2, x''), ?3, ?4)
-         ON CONFLICT DO UPDATE SET sum = CASE WHEN expires > ?5 THEN sum + excluded.sum ELSE excluded.sum END,
-           expires = CASE WHEN expires > ?5 THEN expires ELSE excluded.expires END
-         RETURNING sum`,
-      ),
-      sweepItems: database.prepare(
-        `DELETE FROM items WHERE (grp, name) IN
-           (SELECT grp, name FROM items WHERE expires IS NOT NULL AND expires <= ? LIMIT ${sweptAtOnce})`,
-      ),
-      sweepCounters: database.prepare(
-        `DELETE FROM counters WHERE (grp, name) IN (SELECT grp, name FROM counters WHERE expires <= ? LIMIT ${sweptAtOnce})`,
-      ),
-    }
+    this.#statements = prepareStatements(database)
     const hooks = {
       begun: () => cache?.begin(),
       tidy: () => this.#sweep(),
@@ -212,15 +138,54 @@ class SqliteCatalog implements Catalog {
     return this.#write(() => this.#matches(change) && this.#put(change), !this.#fleeting.has(group))
   }
 
+  async claim(
+    group: string,
+    name: string,
+    next: Uint8Array,
+    { absent, prefix }: Unless,
+    expires?: Date,
+  ): Promise<string | false> {
+    checkItem(group, name, next)
+    const change = prepareChange({ group, name, next, expected: undefined, ...(expires && { expires }) })
+    const others = absent.map((each) => ({ group, name: each, key: Buffer.from(each), expected: undefined }))
+    const from = prefix === undefined ? undefined : Buffer.from(prefix)
+    return this.#write(
+      () =>
+        this.#matches(change) &&
+        others.every((other) => this.#matches(other)) &&
+        (from === undefined || this.#isEmpty(group, from)) &&
+        this.#put(change),
+      !this.#fleeting.has(group),
+    )
+  }
+
+  glance(group: string, names: readonly string[]): readonly (Item | undefined)[] | undefined {
+    this.#refuseClosed()
+    this.#cache?.refresh()
+    const items: (Item | undefined)[] = []
+    for (const name of names) {
+      const known = this.#cache?.find(group, name)
+      if (known === undefined) return undefined
+      items.push(known.item)
+    }
+    return items
+  }
+
+  glanceList(group: string, prefix: string): readonly NamedItem[] | undefined {
+    this.#refuseClosed()
+    this.#cache?.refresh()
+    return this.#cache?.list(group, prefix)
+  }
+
   async *list(
     group: string,
     options: { readonly prefix?: string; readonly after?: string } = {},
   ): AsyncIterable<readonly NamedItem[]> {
     const { prefix = '', after } = options
     checkKey(group, prefix)
-    // No UTF-8 text holds the byte FF, and nothing lies between a name and the same with a NUL behind it.
-    const end = Buffer.concat([Buffer.from(prefix), Buffer.of(0xff)])
     let start = Buffer.from(prefix)
+    const end = endOf(start)
+    // Nothing lies between a name and the same with a NUL behind it.
     const behind = after === undefined ? undefined : Buffer.from(after + '\0')
     if (behind && Buffer.compare(behind, start) > 0) start = behind
     for (let whole = after === undefined; ; whole = false) {
@@ -297,7 +262,11 @@ class SqliteCatalog implements Catalog {
     if (Number(items.changes) + Number(counters.changes) > 0) this.#cache?.writeElsewhere()
   }
 
-  #matches(change: PreparedChange): boolean {
+  #isEmpty(group: string, prefix: Uint8Array): boolean {
+    return firstRow(this.#statements.any, group, prefix, endOf(prefix), this.#clock.now()) === undefined
+  }
+
+  #matches(change: Pick<PreparedChange, 'group' | 'name' | 'key' | 'expected'>): boolean {
     if (change.expected === 'any') return true
     const known = this.#cache?.version(change.group, change.name)
     if (known !== undefined) return known.version === change.expected
@@ -384,6 +353,11 @@ interface Page {
   readonly last: Uint8Array | undefined
   /** When the first of them expires. */
   readonly expires: number
+}
+
+/** What every name with a prefix comes before: no UTF-8 text holds the byte FF. */
+function endOf(prefix: Uint8Array): Uint8Array {
+  return Buffer.concat([prefix, Buffer.of(0xff)])
 }
 
 function expiryOf(value: SqlValue | undefined): number {

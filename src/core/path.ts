@@ -87,11 +87,15 @@ export function nameOf(path: StorePath): string {
  * client could address (invalid UTF-8 shows as U+FFFD and cannot be told apart, so it counts as such).
  */
 export function memberOf(directory: StorePath, name: string): StorePath | undefined {
+  if (plainName.test(name)) return (directory === '/' ? '/' + name : directory + '/' + name) as StorePath
   if (name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0')) return undefined
   if (name.includes('\uFFFD')) return undefined
   const normal = isAscii(name) ? name : name.normalize('NFC')
   return (directory === '/' ? '/' + normal : directory + '/' + normal) as StorePath
 }
+
+/** ASCII without what a name cannot hold; a first dot is looked at more closely. */
+const plainName = /^[^./\x00\x80-\uffff][^/\x00\x80-\uffff]*$/
 
 /** Whether `path` is `ancestor` or lies below it, on segment borders. */
 export function isWithin(path: StorePath, ancestor: StorePath): boolean {

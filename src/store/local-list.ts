@@ -1,6 +1,7 @@
 import { closeSync, constants } from 'node:fs'
+import { constants as system } from 'node:os'
 import { Failure } from '../core/failure.js'
-import { memberOf, nameOf, type StorePath } from '../core/path.js'
+import { memberOf, nameOf, rootPath, type StorePath } from '../core/path.js'
 import { throwIfAborted } from './aborted.js'
 import { compareKeys } from './key-order.js'
 import { absentOr, isAbsent, isReserved, type LocalContext } from './local-context.js'
@@ -11,9 +12,13 @@ import { directoryKind, fact, factsLength, fileKind, linkKind } from './native.j
 import type { Entry, ListOptions } from './store.js'
 
 const { O_RDONLY, O_DIRECTORY } = constants
+const { errno } = system
 
 /** Entries looked at in one go. */
 const batchEntries = 250
+
+/** Of the batch that is being looked at, which is done in one turn. */
+const facts = new Float64Array(factsLength * batchEntries)
 
 /** A name on disk, the path that it has for clients, and its kind as far as the directory tells. */
 interface Member {
@@ -23,28 +28,29 @@ interface Member {
 }
 
 /** `Store.list` */
-export async function* list(
+export function list(
   context: LocalContext,
   directory: StorePath,
   options: ListOptions = {},
-): AsyncGenerator<readonly Entry[]> {
-  throwIfAborted(options.signal)
-  const fd = openDirectory(context, directory)
+): AsyncIterable<readonly Entry[]> {
   const walk = new Walk(context, options)
-  yield* options.order === 'key' ? walk.inOrder(directory, fd, []) : walk.inAnyOrder(directory, fd)
+  const inOneDirectory = options.order !== 'key' && options.depth !== 'infinity' && (options.prefix ?? '') === ''
+  return inOneDirectory ? walk.membersOf(directory) : walk.from(directory)
 }
 
 /** Opens a directory to list. Throws `not-found`, `not-directory`. */
 export function openDirectory(context: LocalContext, path: StorePath): number {
   if (isReserved(path)) throw new Failure('not-found', 'There is no such directory.', { path })
-  const facts = new Float64Array(factsLength)
+  // What is no directory is not opened at all. A root that was removed can still be opened, but not be looked at.
+  const fd = path === rootPath ? -errno.ENOENT : context.beneath.open(path, O_RDONLY | O_DIRECTORY)
+  if (fd >= 0) return fd
   const looked = context.beneath.stat(path, facts)
   if (looked < 0) throw absentOr(looked, path)
   if (facts[fact.kind] === fileKind) throw new Failure('not-directory', 'This is a file.', { path })
   if (facts[fact.kind] !== directoryKind) throw new Failure('not-found', 'There is no such directory.', { path })
-  const fd = context.beneath.open(path, O_RDONLY | O_DIRECTORY)
-  if (fd < 0) throw absentOr(fd, path)
-  return fd
+  const again = context.beneath.open(path, O_RDONLY | O_DIRECTORY)
+  if (again < 0) throw absentOr(again, path)
+  return again
 }
 
 class Walk {
@@ -54,7 +60,6 @@ class Walk {
   readonly #after: string | undefined
   readonly #deep: boolean
   readonly #pace: Pace
-  readonly #facts = new Float64Array(factsLength * batchEntries)
 
   constructor(context: LocalContext, options: ListOptions) {
     this.#context = context
@@ -63,6 +68,50 @@ class Walk {
     this.#prefix = options.prefix ?? ''
     this.#after = options.order === 'key' ? options.after : undefined
     this.#deep = options.depth === 'infinity'
+  }
+
+  /** All that the options ask for. */
+  async *from(directory: StorePath): AsyncGenerator<readonly Entry[]> {
+    throwIfAborted(this.#options.signal)
+    const fd = openDirectory(this.#context, directory)
+    yield* this.#options.order === 'key' ? this.inOrder(directory, fd, []) : this.inAnyOrder(directory, fd)
+  }
+
+  /** The members of one directory, which is opened when the first of them are asked for. */
+  membersOf(directory: StorePath): AsyncIterableIterator<readonly Entry[]> {
+    let fd = -1
+    let batches: Iterator<readonly Member[]> | undefined
+    const end = async (): Promise<IteratorResult<readonly Entry[]>> => {
+      if (fd >= 0) closeSync(fd)
+      fd = -1
+      batches = [][Symbol.iterator]()
+      return { value: undefined, done: true }
+    }
+    // By hand: generators within generators cost a short listing more than its system calls do.
+    const iterator: AsyncIterableIterator<readonly Entry[]> = {
+      next: async () => {
+        try {
+          for (;;) {
+            throwIfAborted(this.#options.signal)
+            if (this.#pace.isDueNow()) await this.#pause()
+            if (batches === undefined) {
+              fd = openDirectory(this.#context, directory)
+              batches = this.#batches(directory, fd)
+            }
+            const batch = batches.next()
+            if (batch.done === true) return await end()
+            const entries = this.#entries(fd, batch.value, 0, batch.value.length)
+            if (entries.length > 0) return { value: entries, done: false }
+          }
+        } catch (error) {
+          await end()
+          throw error
+        }
+      },
+      return: end,
+      [Symbol.asyncIterator]: () => iterator,
+    }
+    return iterator
   }
 
   /** A directory's members, then those of its directories, one directory open at a time. Takes over the descriptor. */
@@ -156,8 +205,8 @@ class Walk {
 
   #identity(fd: number): string {
     if (!this.#context.beneath.followsLinks) return ''
-    this.#context.beneath.calls.fstat(fd, this.#facts)
-    return [fact.device, fact.inodeHigh, fact.inodeLow].map((at) => this.#facts[at]).join(':')
+    this.#context.beneath.calls.fstat(fd, facts)
+    return [fact.device, fact.inodeHigh, fact.inodeLow].map((at) => facts[at]).join(':')
   }
 
   /** All members, so that they can be sorted. */
@@ -172,20 +221,25 @@ class Walk {
 
   /** Members while the directory is still being read, so that few names are held. */
   async *#asTheyCome(directory: StorePath, fd: number): AsyncGenerator<readonly Entry[]> {
+    for (const members of this.#batches(directory, fd)) yield await this.#look(fd, members, 0, members.length)
+  }
+
+  *#batches(directory: StorePath, fd: number): Generator<readonly Member[], undefined> {
     let members: Member[] = []
     for (const member of this.#visible(directory, fd)) {
       members.push(member)
       if (members.length < batchEntries) continue
-      yield await this.#look(fd, members, 0, members.length)
+      yield members
       members = []
     }
-    if (members.length > 0) yield await this.#look(fd, members, 0, members.length)
+    if (members.length > 0) yield members
+    return undefined
   }
 
   /** The names that clients may see. Where two on disk mean the same to them, the composed one wins. */
   *#visible(directory: StorePath, fd: number): Generator<Member> {
     const { calls, followsLinks } = this.#context.beneath
-    const odd = new Map<StorePath, Member>()
+    let odd: Map<StorePath, Member> | undefined
     try {
       for (const { name, kind } of namesIn(calls, fd)) {
         if (kind !== 0 && isForeign(kind) && !(kind === linkKind && followsLinks)) continue
@@ -194,42 +248,46 @@ class Walk {
         if (path === undefined) continue
         const member = { name, path, kind }
         if (path.endsWith(name)) yield member
-        else if (!odd.has(path)) odd.set(path, member)
+        else if (odd?.has(path) !== true) (odd ??= new Map<StorePath, Member>()).set(path, member)
       }
     } catch (error) {
       // A directory that goes away while it is read ends there.
       if (!(error instanceof Failure) || error.kind !== 'not-found') throw error
     }
-    const facts = new Float64Array(factsLength)
-    for (const member of odd.values()) if (calls.statAt(fd, nameOf(member.path), facts) < 0) yield member
+    if (odd !== undefined)
+      for (const member of odd.values()) if (calls.statAt(fd, nameOf(member.path), facts) < 0) yield member
   }
 
   async #look(fd: number, members: readonly Member[], from: number, count: number): Promise<Entry[]> {
     if (this.#pace.isDueNow()) await this.#pause()
     throwIfAborted(this.#options.signal)
+    return this.#entries(fd, members, from, count)
+  }
+
+  #entries(fd: number, members: readonly Member[], from: number, count: number): Entry[] {
     const { calls } = this.#context.beneath
-    const names = members.slice(from, from + count).map(({ name }) => name)
-    calls.statMany(fd, names, 0, count, this.#facts)
+    const names: string[] = []
+    for (let i = 0; i < count; i++) names.push(members[from + i]?.name ?? '')
+    calls.statMany(fd, names, 0, count, facts)
     const entries: Entry[] = []
     for (let i = 0; i < count; i++) {
       const member = members[from + i]
       const at = i * factsLength
       if (member === undefined) continue
-      let kind = this.#facts[at + fact.kind]
+      let kind = facts[at + fact.kind]
       if (kind === linkKind && this.#context.beneath.followsLinks) {
         const target = new Float64Array(factsLength)
         if (this.#context.beneath.stat(member.path, target) < 0) continue
-        this.#facts.set(target, at)
+        facts.set(target, at)
         kind = target[fact.kind]
       }
-      if (!isForeign(kind)) entries.push(entryOf(member.path, this.#facts, at))
+      if (!isForeign(kind)) entries.push(entryOf(member.path, facts, at))
     }
     return entries
   }
 
   /** Settles the kind of a member that the directory did not tell, or that is a link. */
   #resolve(fd: number, member: Member): void {
-    const facts = new Float64Array(factsLength)
     const { beneath } = this.#context
     if (beneath.calls.statAt(fd, member.name, facts) < 0) return
     if (facts[fact.kind] === linkKind && beneath.followsLinks && isAbsent(beneath.stat(member.path, facts))) return

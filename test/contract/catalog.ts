@@ -299,6 +299,79 @@ export function catalogContract(subject: CatalogSubject): void {
       }),
     )
 
+    it('lets claim a name only where nothing stands in the way', async (context) => {
+      const clock = new ManualClock()
+      const catalog = await subject.open(clock)
+      try {
+        const claim = catalog.claim?.bind(catalog)
+        if (!claim) return context.skip('the engine has no claims')
+        await catalog.swap('g', 'a', bytes('1'), undefined)
+        await catalog.swap('g', 'b/x', bytes('1'), undefined, new Date(clock.now() + 1000))
+        const own = bytes('mine')
+        expect(await claim('g', 'a', own, { absent: [] })).toBe(false)
+        expect(await claim('g', 'c', own, { absent: ['z', 'a'] })).toBe(false)
+        expect(await claim('g', 'c', own, { absent: [], prefix: 'b/' })).toBe(false)
+        expect(await claim('g', 'c', own, { absent: [], prefix: '' })).toBe(false)
+        expect(await catalog.get('g', 'c')).toBeUndefined()
+        expect(text((await catalog.get('g', 'a'))?.value)).toBe('1')
+        const version = await claim('g', 'c', own, { absent: ['z', 'b', 'b/'], prefix: 'b/y' })
+        expect((await catalog.get('g', 'c'))?.version).toBe(version)
+        expect(await claim('other', 'c', own, { absent: ['a'], prefix: '' })).not.toBe(false)
+        clock.advanceSeconds(1)
+        // What has expired stands in nobody's way.
+        const late = new Date(clock.now() + 1000)
+        expect(await claim('g', 'b/x', own, { absent: ['b/y'], prefix: 'b/' }, late)).not.toBe(false)
+        expect(text((await catalog.get('g', 'b/x'))?.value)).toBe('mine')
+        clock.advanceSeconds(1)
+        expect(await catalog.get('g', 'b/x')).toBeUndefined()
+        const winners = await Promise.all(
+          Array.from({ length: 10 }, (_, at) => claim('g', `d/${at}`, own, { absent: [], prefix: 'd/' })),
+        )
+        expect(winners.filter((won) => won !== false)).toHaveLength(1)
+        await expect(claim('g', 'n'.repeat(maxNameBytes + 1), own, { absent: [] })).rejects.toMatchObject({
+          kind: 'too-large',
+        })
+      } finally {
+        await catalog.close()
+      }
+    })
+
+    it('tells at a glance what it would tell else, or nothing', async (context) => {
+      const clock = new ManualClock()
+      const catalog = await subject.open(clock)
+      const other = await subject.again?.(clock)
+      try {
+        if (!catalog.glance || !catalog.glanceList) return context.skip('the engine never can')
+        const same = async (): Promise<void> => {
+          const names = ['a', 'b', 'c']
+          const items = await Promise.all(names.map((name) => catalog.get('g', name)))
+          const glance = catalog.glance?.('g', names)
+          if (glance !== undefined) expect(glance).toEqual(items)
+          const listed = await all(catalog.list('g'))
+          const glanceList = catalog.glanceList?.('g', '')
+          if (glanceList !== undefined) expect(glanceList).toEqual(listed)
+        }
+        const changed = async (by: Catalog): Promise<void> => {
+          const before = catalog.glance?.('g', ['a'])
+          await by.swap('g', 'a', bytes(String(Math.random())), 'any', new Date(clock.now() + 1000))
+          if (before !== undefined) expect(catalog.glance?.('g', ['a'])).not.toEqual(before)
+          expect(catalog.glanceList?.('g', '')).not.toEqual([])
+          await same()
+        }
+        await same()
+        await changed(catalog)
+        await changed(catalog)
+        if (other) await changed(other)
+        clock.advanceSeconds(1)
+        expect(catalog.glance('g', ['a'])?.[0]).toBeUndefined()
+        await same()
+      } finally {
+        await catalog.close()
+        await other?.close()
+      }
+      expect(() => catalog.glance?.('g', ['a'])).toThrow()
+    })
+
     it('makes all changes of a transaction or none', async (context) => {
       const clock = new ManualClock()
       const catalog = await subject.open(clock)

@@ -13,7 +13,7 @@ import { Failure, isFailure } from '../../core/failure.js'
 import { header, type HttpRequest, type HttpResponse } from '../../core/http.js'
 import { parentOf, type StorePath } from '../../core/path.js'
 import { parseXml } from '../../core/xml.js'
-import type { Entry } from '../../store/store.js'
+import type { Entry, ListOptions } from '../../store/store.js'
 
 /** PROPFIND (RFC 4918 §9.1): streamed in flat memory whatever the size of the tree. */
 export async function propfind(context: DavContext): Promise<HttpResponse> {
@@ -29,7 +29,7 @@ export async function propfind(context: DavContext): Promise<HttpResponse> {
     const body = multistatusStart + responseElement(own, asked, isBrief(request)) + multistatusEnd
     return compressed(request, { status: 207, headers: [xmlType], body: Buffer.from(body) })
   }
-  return compressed(request, { status: 207, headers: [xmlType], body: listing(context, own, depth, asked) })
+  return compressed(request, { status: 207, headers: [xmlType], body: new ListingText(context, own, depth, asked) })
 }
 
 /** The resource itself, with what only the request's own target is asked for. */
@@ -49,41 +49,91 @@ async function resourceFor(context: DavContext, entry: Entry, asked: PropfindReq
   }
 }
 
-async function* listing(
-  context: DavContext,
-  own: Resource,
-  depth: 1 | 'infinity',
-  asked: PropfindRequest,
-): AsyncGenerator<Uint8Array> {
-  const { request, session, services } = context
-  const brief = isBrief(request)
-  const root = own.entry.path
-  let text = multistatusStart + responseElement(own, asked, brief)
-  let members = 0
-  const records = new MemberRecords(context, own)
-  // A listing knows no digests: whoever asks for them pays for a look at each file.
-  const withDigests = asked.wants('checksums', ownCloudNamespace)
-  try {
-    for await (const entries of session.store.list(root, { depth, signal: request.signal })) {
-      for (const entry of entries) {
-        if (depth === 'infinity' && ++members > services.maxMembers)
-          throw new Failure('no-space', `Only the first ${services.maxMembers} members are listed; use Depth 1.`)
-        const directory = depth === 1 ? root : parentOf(entry.path)
-        if (directory !== records.directory) await records.enter(directory)
-        const looked = withDigests && entry.kind === 'file' ? await session.store.stat(entry.path) : undefined
-        text += responseElement(records.resource(looked ?? entry), asked, brief)
-        if (text.length >= pieceBytes) {
-          yield Buffer.from(text)
-          text = ''
-        }
-      }
-    }
-  } catch (error) {
-    // The status line is long gone: what is wrong is said for the collection itself (RFC 4918 §9.1, §13).
-    if (!isFailure(error) || isFailure(error, 'incomplete')) throw error
-    text += failedMember(root, error, session.basePath)
+/**
+ * The document in pieces. Written out by hand, for most listings are one short piece, and to them a generator costs more
+ * than their text.
+ */
+class ListingText implements AsyncIterableIterator<Uint8Array> {
+  readonly #context: DavContext
+  readonly #own: Resource
+  readonly #depth: 1 | 'infinity'
+  readonly #asked: PropfindRequest
+  readonly #brief: boolean
+  readonly #records: MemberRecords
+  /** A listing knows no digests: whoever asks for them pays for a look at each file. */
+  readonly #withDigests: boolean
+  #entries: AsyncIterator<readonly Entry[]> | undefined
+  #text: string
+  #members = 0
+  #over = false
+
+  constructor(context: DavContext, own: Resource, depth: 1 | 'infinity', asked: PropfindRequest) {
+    this.#context = context
+    this.#own = own
+    this.#depth = depth
+    this.#asked = asked
+    this.#brief = isBrief(context.request)
+    this.#records = new MemberRecords(context, own)
+    this.#withDigests = asked.wants('checksums', ownCloudNamespace)
+    this.#text = multistatusStart + responseElement(own, asked, this.#brief)
   }
-  yield Buffer.from(text + multistatusEnd)
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    if (this.#over) return { value: undefined, done: true }
+    try {
+      const { store } = this.#context.session
+      const { path } = this.#own.entry
+      this.#entries ??= store.list(path, this.#listOptions())[Symbol.asyncIterator]()
+      for (;;) {
+        const batch = await this.#entries.next()
+        if (batch.done === true) break
+        await this.#add(batch.value)
+        if (this.#text.length >= pieceBytes) return { value: this.#taken(), done: false }
+      }
+    } catch (error) {
+      await this.return()
+      // The status line is long gone: what is wrong is said for the collection itself (RFC 4918 §9.1, §13).
+      if (!isFailure(error) || isFailure(error, 'incomplete')) throw error
+      this.#text += failedMember(this.#own.entry.path, error, this.#context.session.basePath)
+    }
+    this.#over = true
+    this.#text += multistatusEnd
+    return { value: this.#taken(), done: false }
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    this.#over = true
+    await this.#entries?.return?.()
+    return { value: undefined, done: true }
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  #listOptions(): ListOptions {
+    return { depth: this.#depth, signal: this.#context.request.signal }
+  }
+
+  #taken(): Buffer {
+    const bytes = Buffer.from(this.#text)
+    this.#text = ''
+    return bytes
+  }
+
+  async #add(entries: readonly Entry[]): Promise<void> {
+    const { session, services } = this.#context
+    const root = this.#own.entry.path
+    const records = this.#records
+    for (const entry of entries) {
+      if (this.#depth === 'infinity' && ++this.#members > services.maxMembers)
+        throw new Failure('no-space', `Only the first ${services.maxMembers} members are listed; use Depth 1.`)
+      const directory = this.#depth === 1 ? root : parentOf(entry.path)
+      if (directory !== records.directory) await records.enter(directory)
+      const looked = this.#withDigests && entry.kind === 'file' ? await session.store.stat(entry.path) : undefined
+      this.#text += responseElement(records.resource(looked ?? entry), this.#asked, this.#brief)
+    }
+  }
 }
 
 /** Locks and dead properties of a directory's members, fetched once for all of them. */
