@@ -1,4 +1,5 @@
 import { tokensDirectory } from '../../auth/directory/tokens.js'
+import { readTokenHash } from '../../auth/token-hash.js'
 import { checkUserName } from '../../catalog/accounts.js'
 import { parseDate } from '../../core/date.js'
 import { grant, listOf, objectOf, text } from '../schema-parts.js'
@@ -6,12 +7,10 @@ import { bytesOfHash, tokenHash } from '../token-hash.js'
 import { identityKind } from './kind.js'
 
 const entry = objectOf({
-  name: text
-    .refine(isName, 'must be a name of 1 to 64 characters without / : \\ and control characters')
-    .meta({
-      description:
-        'Who it is, in logs and lock owners. Two entries of one name are one caller: so a token is replaced without a gap.',
-    }),
+  name: text.refine(isName, 'must be a name of 1 to 64 characters without / : \\ and control characters').meta({
+    description:
+      'Who it is, in logs and lock owners. Two entries of one name are one caller: so a token is replaced without a gap.',
+  }),
   sha256: tokenHash.meta({
     description:
       'SHA-256 of the token as base64 or lower-case hex. `postern token create --s3-dropbox` makes a token and its hash.',
@@ -32,10 +31,11 @@ export const tokensKind = identityKind({
   schema: listOf(entry).superRefine((entries, context) => {
     const seen = new Map<string, number>()
     entries.forEach(({ sha256 }, index) => {
-      const hash = Buffer.from(bytesOfHash(sha256)).toString('hex')
+      const hash = Buffer.from(readTokenHash(sha256) ?? []).toString('hex')
       const earlier = seen.get(hash)
       if (earlier === undefined) seen.set(hash, index)
-      else context.addIssue({ code: 'custom', path: [index, 'sha256'], message: `is that of entry ${earlier} already` })
+      else if (hash !== '')
+        context.addIssue({ code: 'custom', path: [index, 'sha256'], message: `is that of entry ${earlier} already` })
     })
   }),
   open: async (name, entries, { clock }) => {
