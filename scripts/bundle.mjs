@@ -12,13 +12,31 @@ const target = join(root, 'dist', 'program')
 /** What goes in, with all it needs itself. Any other package stays outside: it is native, or loaded only where it is configured. */
 const bundled = new Set(['commander', 'mime-types', 'pino', 'saxes', 'zod'])
 
+/** Types are looked up by extension; of the others in this table, which are more than half, nobody asks. */
+const typesWithExtension = {
+  name: 'types-with-extension',
+  transform: {
+    filter: { id: /mime-db[\\/]db\.json$/ },
+    handler(code) {
+      const types = Object.entries(JSON.parse(code)).filter(([, { extensions }]) => extensions !== undefined)
+      return { code: JSON.stringify(Object.fromEntries(types)), map: null }
+    },
+  },
+}
+
 const bundle = await rolldown({
   cwd: root,
-  input: { main: 'src/cli/main.ts', index: 'src/index.ts', 'pam-helper': 'src/auth/pam/serve-pam.ts' },
+  input: {
+    main: 'src/cli/main.ts',
+    index: 'src/index.ts',
+    'pam-helper': 'src/auth/pam/serve-pam.ts',
+    'check-thread': 'src/auth/password-formats/check-thread.ts',
+  },
   platform: 'node',
   tsconfig: 'tsconfig.build.json',
   external: (id, importer) =>
     /^[^./]/.test(id) && !importer?.includes(`${sep}node_modules${sep}`) && importer !== undefined && !bundled.has(id),
+  plugins: [typesWithExtension],
   // What the bundler is not sure of would fail only when it runs.
   onLog: (level, log) => {
     throw new Error(`${level}: ${log.message}`)
@@ -29,9 +47,11 @@ const { output } = await bundle.generate({
   sourcemap: true,
   entryFileNames: '[name].js',
   chunkFileNames: '[name].js',
-  // Names as in the sources, for whoever reads a stack trace.
+  // Names and lines are for whoever reads a stack trace; comments and wide characters only take time to read.
   minify: false,
   minifyInternalExports: false,
+  comments: false,
+  charset: 'ascii',
 })
 await bundle.close()
 

@@ -97,7 +97,8 @@ export function loadConfig(sources: ConfigSources): Config {
     merged['basicRealm'] ??= 'private area'
   }
 
-  const parsed = configSchema.safeParse(merged)
+  // Compiled code would pay only for who parses again and again.
+  const parsed = configSchema.safeParse(merged, { jitless: true })
   if (!parsed.success) throw new Failure('invalid', problemLines(parsed.error.issues, origins, document).join('\n'))
   return {
     ...resolved(parsed.data, origins, sources.directory),
