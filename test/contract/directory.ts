@@ -145,8 +145,8 @@ export function directoryContract(subject: DirectorySubject): void {
                     kind,
                     token: text,
                   }))
-                : ['nobody', `${nameIn(held.right)}x`, `x${nameIn(held.right)}`, `${nameIn(held.right)} `].map((name) =>
-                    credential(kind, name, secretIn(held.right)),
+                : ['no-such-caller', `${nameIn(held.right)}x`, `x${nameIn(held.right)}`, `${nameIn(held.right)} `].map(
+                    (name) => credential(kind, name, secretIn(held.right)),
                   )
             for (const stranger of strangers) {
               const verdict = await rig.directory.check(stranger, facts)
