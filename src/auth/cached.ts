@@ -69,11 +69,12 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     }
   }
 
-  async function held(key: string, credential: Credential): Promise<Accepted | undefined> {
+  async function held(asked: Pick<Asked, 'key' | 'credential'>): Promise<Accepted | undefined> {
+    const { key } = asked
     let entry = entries.get(key)
     if (entry === undefined || entry.expires <= clock.now()) {
       entries.delete(key)
-      entry = persisted?.find(credential)
+      entry = persisted?.find(asked.credential)
       if (entry === undefined) return undefined
       remember(key, entry)
     }
@@ -84,7 +85,7 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     }
     if (await isCurrent(entry.verdict)) return entry.verdict
     if (entries.get(key) === entry) entries.delete(key)
-    persisted?.forget(credential)
+    persisted?.forget(asked.credential)
     return undefined
   }
 
@@ -107,7 +108,7 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
 
   async function check(credential: Credential, facts: RequestFacts): Promise<Verdict> {
     const key = keyOf(credential)
-    const known = await held(key, credential)
+    const known = await held({ key, credential })
     if (known) return known
     const joined = flights.get(key)
     if (joined) {
@@ -133,7 +134,7 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     ...(current && { current }),
     ...(signingKey && { signingKey }),
     check,
-    remembered: ({ key, credential }) => held(key, credential),
+    remembered: held,
   }
 }
 
