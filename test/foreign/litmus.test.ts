@@ -9,25 +9,28 @@ import { describeForeign } from './tools.js'
 
 describeForeign('litmus', ['program: litmus'], () => {
   let server: Server
+  let byWorkers: Server
   let folder: string
   let bob: readonly [string, string]
 
   beforeAll(async () => {
     server = await startServer()
+    byWorkers = await startServer({ args: ['--workers', '2'] })
     folder = await mkdtemp(join(tmpdir(), 'postern-litmus-'))
-    bob = await server.addUser('bob', 'rw:/bob/**')
-    expect((await server.request('MKCOL', '/bob/')).status).toBe(201)
+    bob = await byWorkers.addUser('bob', 'rw:/bob/**')
+    expect((await byWorkers.request('MKCOL', '/bob/')).status).toBe(201)
   })
 
   afterAll(async () => {
     await server[Symbol.asyncDispose]()
+    await byWorkers[Symbol.asyncDispose]()
     await rm(folder, { recursive: true, force: true })
   })
 
   it.each([
-    ['the admin at /', '/', () => ['admin', server.adminPassword] as const],
-    ['a user with a grant on a folder', '/bob/', () => bob],
-  ] as const)('finds nothing: %s', async (_, path, caller) => {
-    await expectLitmusFindsNothing(server.url + path, caller(), folder)
+    ['the admin at /, one process', () => `${server.url}/`, () => ['admin', server.adminPassword] as const],
+    ['a user with a grant on a folder, two workers', () => `${byWorkers.url}/bob/`, () => bob],
+  ] as const)('finds nothing: %s', async (_, url, caller) => {
+    await expectLitmusFindsNothing(url(), caller(), folder)
   })
 })

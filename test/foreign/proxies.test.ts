@@ -94,7 +94,7 @@ for (const [name, start] of [
       await writeFile(join(home, 'both.pem'), `${cert}\n${key}`)
       server = await startServer({
         config: 'basePath: /files\ntrustedProxies: [unix]\n',
-        args: ['--listen', `unix:${socket}`],
+        args: ['--listen', `unix:${socket}`, '--workers', '2'],
       })
       port = await freePort()
       const [command, args] = await start({ home, socket, port })
