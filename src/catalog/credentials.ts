@@ -58,7 +58,6 @@ const groups: Readonly<Record<IssuedKind, string>> = { key: 'keys', 's3-key': 's
 
 /** How long one that has expired is still listed, and is called expired in the audit log. */
 const rememberedMilliseconds = 30 * 24 * 3600 * 1000
-const fewestSecretCharacters = 24
 
 /**
  * The API keys, S3 keys and tokens of a catalog. Names are taken in NFC and throw `invalid` where `checkUserName` refuses
@@ -91,10 +90,10 @@ export class Credentials {
         'invalid',
         'The id of a key has 1 to 128 of A-Z a-z 0-9 _ . @ + and -, and begins with none of the last four.',
       )
-    if (!/^[\x21-\x7e]+$/.test(secret) || secret.length < fewestSecretCharacters || secret.length > 1024)
+    if (!/^[\x21-\x7e]{1,1024}$/.test(secret))
       throw new Failure(
         'invalid',
-        `The secret of the key ${id} must have ${fewestSecretCharacters} to 1,024 characters of ASCII without spaces; issue a new one instead.`,
+        `The secret of the key ${id} must have 1 to 1,024 characters of ASCII without spaces; issue a new key instead.`,
       )
     return this.#add('key', id, secret, options)
   }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { isScopeGrant } from '../auth/scope/scope-map.js'
 import { Credentials } from '../catalog/credentials.js'
 import type { Issued, IssuedKind, NewCredential } from '../catalog/credentials.js'
 import { openSecret } from '../catalog/secret.js'
@@ -176,7 +177,7 @@ function shown(credentials: Credentials, issued: Issued): object {
 function row(credentials: Credentials, issued: Issued): readonly string[] {
   const { id, name, grants, expires } = issued
   const ends = credentials.hasExpired(issued) ? 'expired' : expires === undefined ? 'never' : timeOf(expires)
-  return [id, name, ends, grants.join(' ')]
+  return [id, name, ends, grants.map((grant) => (isScopeGrant(grant) ? 'map:…' : grant)).join(' ')]
 }
 
 function timeOf(moment: number): string {
