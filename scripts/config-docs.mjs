@@ -9,7 +9,7 @@ await build({
   platform: 'node',
   external: /^[^./]/,
   logLevel: 'warn',
-  output: { file: fileURLToPath(built) },
+  output: { file: fileURLToPath(built), codeSplitting: false },
 })
 const { configDocs } = await import(built.href)
 rmSync(built)

@@ -16,6 +16,7 @@ import { AccessLog } from './gateway/access-log.js'
 import type { FinishedExchange, RequestNotes } from './gateway/access-log.js'
 import { corsHeaders, isForged, preflight } from './gateway/cross-origin.js'
 import type { CrossOriginRules } from './gateway/cross-origin.js'
+import type { HostList } from './gateway/host-list.js'
 import type { OriginLock } from './gateway/origin-lock.js'
 import { surfaceOf } from './gateway/surface.js'
 import type { SurfaceName } from './gateway/surface.js'
@@ -37,6 +38,8 @@ export interface GatewayOptions {
   /** Lower case. */
   readonly publicOrigins: readonly string[]
   readonly crossOrigin: CrossOriginRules
+  /** Which hosts may be asked for; absent: any. */
+  readonly hosts?: HostList
   /** Whom every request must have come through; absent: anybody may ask. */
   readonly originLock?: OriginLock
   /** Answer 403, not 401, to callers that are not known. */
@@ -94,7 +97,8 @@ class OneGateway implements Gateway {
   }
 
   async #answer(request: HttpRequest, protocol: Protocol, notes: RequestNotes): Promise<HttpResponse> {
-    const { crossOrigin, ownPages, originLock } = this.#options
+    const { crossOrigin, ownPages, hosts, originLock } = this.#options
+    hosts?.(request)
     originLock?.(request)
     const allowed = preflight(request, crossOrigin)
     if (allowed !== undefined) return allowed

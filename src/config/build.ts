@@ -7,6 +7,7 @@ import type { HttpRequest } from '../core/http.js'
 import { rootPath } from '../core/path.js'
 import { createGateway } from '../gateway.js'
 import type { Gateway } from '../gateway.js'
+import { createHostList } from '../gateway/host-list.js'
 import { createOriginLock } from '../gateway/origin-lock.js'
 import { createOwnPages } from '../protocol/admin/index.js'
 import { createUsersCalls } from '../protocol/admin/users.js'
@@ -201,6 +202,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       own: config.publicOrigins,
       maxAgeSeconds: config.cors?.maxAgeSeconds ?? 0,
     },
+    ...(config.hosts.length > 0 && { hosts: createHostList({ hosts: config.hosts, basePath: config.basePath }) }),
     ...(config.originLock && {
       originLock: createOriginLock({
         header: config.originLock.header.toLowerCase(),

@@ -7,7 +7,7 @@ import { configKeys, configSchema } from './schema.js'
 const docs = configDocs()
 
 describe('docs/config.md', () => {
-  it('is what the schema says (node scripts/config-docs.mjs after a build writes it anew)', () => {
+  it('is what the schema says (npm run docs writes it anew)', () => {
     expect(readFileSync(new URL('../../docs/config.md', import.meta.url), 'utf8')).toBe(docs)
   })
 

@@ -48,6 +48,8 @@ describe('a wrong configuration', () => {
     ],
     ['publicOrigins: ["https://a.example/"]\n', /publicOrigins\[0\]: must be an origin such as/],
     ['publicOrigins: https://a.example\n', 'postern.yaml:1: publicOrigins: must be a list'],
+    ['hosts: ["https://a.example"]\n', /hosts\[0\]: must be a name or an address without a port/],
+    ['hosts: ["a.example:80"]\n', /hosts\[0\]: must be a name or an address without a port/],
     ['trustedProxies: [10.0.0.0/40]\n', /trustedProxies\[0\]: must be an address, a network/],
     ['basePath: files\n', /basePath: must be empty or like \/files/],
     ['anonymous:\n  grants: ["rx:/a"]\n', /postern.yaml:2: anonymous.grants\[0\]: The grant "rx:\/a" is not right/],

@@ -20,6 +20,11 @@ const webOrigin = text.refine(
   'must be an origin such as https://files.example.org: scheme and host, no path, no slash at the end',
 )
 
+const hostName = text.regex(
+  /^(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])$/i,
+  'must be a name or an address without a port, such as files.example.org or [::1]',
+)
+
 const foreignOrigin = text.refine(
   (value) => value === 'null' || /^[a-z][a-z0-9+.-]*:\/\/[^/?#*\s]+$/i.test(value),
   'must be an exact origin such as https://app.example.org',
@@ -89,6 +94,13 @@ export const configSchema = objectOf({
     description:
       'Under which origins clients know this server, where a proxy stands before it. `Destination` headers and browser requests are judged against them.',
     example: '["https://files.example.org"]',
+  }),
+  hosts: listOf(hostName).default([]).meta({
+    type: 'list of names and addresses',
+    default: 'any',
+    description:
+      'Which hosts requests may ask for, on whatever port; others are answered 400. Name them where browsers reach a server without TLS, or one that lets callers in without a login: a page elsewhere can then not come in by a name of its own that leads here (DNS rebinding). Behind a trusted proxy the host that it names counts. `/-/health` and `/-/ready` answer to any name.',
+    example: '[files.example.org, 192.168.1.5]',
   }),
   basePath: z
     .string({ error: 'must be text' })
