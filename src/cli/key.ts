@@ -1,9 +1,10 @@
 import type { Command } from 'commander'
 import { addIssued } from './issued.js'
+import { addKeyImport } from './key-import.js'
 
 /** `postern key …`. */
-export function addKey(program: Command): void {
-  addIssued(program, {
+export function addKey(program: Command, finish: (code: number) => void): void {
+  const command = addIssued(program, {
     kind: 'key',
     word: 'key',
     verb: 'issue',
@@ -19,4 +20,5 @@ export function addKey(program: Command): void {
   postern key revoke pstnk_...
   postern key import keys.conf             takes over the keys of PutFS`,
   })
+  addKeyImport(command, finish)
 }

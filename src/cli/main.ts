@@ -41,7 +41,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
     import('./check.js'),
   ])
   addUser(program)
-  addKey(program)
+  addKey(program, finish)
   addS3Key(program)
   addToken(program)
   addCheck(program, finish)
