@@ -172,7 +172,7 @@ export const configSchema = objectOf({
       default: 'none: anybody may ask',
       description:
         'Closes the direct way to a server behind a CDN: every request, on every listener, must bring `header` with the value `Bearer TOKEN`, or it is answered 403 before any login is looked at. `sha256` has the hash of the token, as base64 or lower-case hex; two while one token is replaced by another. `/-/health` and `/-/ready` need it not.',
-      example: '{ header: x-cdn-authorization, sha256: ["n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="] }',
+      example: '{ header: x-cdn-authorization, sha256: ["ZoVpVANnsemHCEujDKj+YQWyijBB0fwTDH0HFM2eRDQ="] }',
     }),
   cors: objectOf({ origins: listOf(foreignOrigin), maxAgeSeconds: whole(0, 86_400).default(600) })
     .optional()

@@ -27,7 +27,7 @@ export const tokensKind = identityKind({
   description:
     'Bearer tokens that the configuration knows by their hashes. A changed configuration counts from the moment it is applied; for tokens that are revoked by a command, use those of the catalog.',
   example:
-    '{ tokens: [{ name: sensor, sha256: "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=", grants: ["create:/inbox/**"] }] }',
+    '{ tokens: [{ name: sensor, sha256: "ZoVpVANnsemHCEujDKj+YQWyijBB0fwTDH0HFM2eRDQ=", grants: ["create:/inbox/**"] }] }',
   schema: listOf(entry).superRefine((entries, context) => {
     const seen = new Map<string, number>()
     entries.forEach(({ sha256 }, index) => {
