@@ -7,6 +7,7 @@ import type { SurfaceName } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import type { Endpoint } from '../transport/endpoint.js'
 import type { HandedSocket } from '../transport/open-endpoint.js'
+import { dropboxEnvironment, withToken } from './dropbox-environment.js'
 import { handedSockets } from './environment.js'
 import { identitySettings } from './identity/entry.js'
 import type { IdentitySetting } from './identity/entry.js'
@@ -97,6 +98,13 @@ export function loadConfig(sources: ConfigSources): Config {
     merged['basicRealm'] ??= 'private area'
   }
 
+  const dropbox = dropboxEnvironment(sources.environment)
+  if (dropbox.token !== undefined) merged['identity'] = withToken(merged['identity'] ?? ['catalog'], dropbox.token)
+  if (dropbox.lock !== undefined && file === undefined && merged['originLock'] === undefined) {
+    const describe = (): string => 'CDN_TOKEN, CDN_TOKEN_HTTP_HEADER_NAME:'
+    set('originLock', dropbox.lock, { directory: sources.directory, describe })
+  }
+
   // Compiled code would pay only for who parses again and again.
   const parsed = configSchema.safeParse(merged, { jitless: true })
   if (!parsed.success) throw new Failure('invalid', problemLines(parsed.error.issues, origins, document).join('\n'))
@@ -104,7 +112,7 @@ export function loadConfig(sources: ConfigSources): Config {
     ...resolved(parsed.data, origins, sources.directory),
     file: file?.path,
     handed: handedSockets(sources.environment, process.pid),
-    warnings: strayVariables(sources.environment),
+    warnings: [...strayVariables(sources.environment), ...dropbox.warnings],
   }
 
   function set(key: string, value: unknown, origin: Origin): void {

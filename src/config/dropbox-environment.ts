@@ -1,0 +1,45 @@
+import { readTokenHash } from '../auth/token-hash.js'
+import { Failure } from '../core/failure.js'
+
+/** What the variables of s3-dropbox stand for. */
+export interface DropboxEnvironment {
+  /** An entry of the source `tokens`: known, with no right of its own. */
+  readonly token?: { readonly name: string; readonly sha256: string; readonly grants: readonly string[] }
+  /** The origin lock. */
+  readonly lock?: { readonly header: string; readonly sha256: readonly string[] }
+  readonly warnings: readonly string[]
+}
+
+const notHashed =
+  'is not the hash of a token: 44 characters of base64, such as "postern token create --s3-dropbox" prints'
+
+/**
+ * `AUTH_TOKEN`, `CDN_TOKEN` and `CDN_TOKEN_HTTP_HEADER_NAME` of s3-dropbox. The first is a name that others use too, so
+ * a value that is no hash is left alone with a warning. Throws `invalid` where a lock is meant and only half of it is there.
+ */
+export function dropboxEnvironment(environment: Readonly<Record<string, string | undefined>>): DropboxEnvironment {
+  const set = (name: string): string | undefined => (environment[name] === '' ? undefined : environment[name])
+  const [sha256, cdn, header] = [set('AUTH_TOKEN'), set('CDN_TOKEN'), set('CDN_TOKEN_HTTP_HEADER_NAME')]
+  if (sha256 === undefined) return { warnings: [] }
+  if (readTokenHash(sha256) === undefined) return { warnings: [`AUTH_TOKEN ${notHashed}. It is not used.`] }
+  const token = { name: 's3-dropbox', sha256, grants: [] }
+  if (cdn === undefined && header === undefined) return { token, warnings: [] }
+  if (cdn === undefined || header === undefined)
+    throw new Failure('invalid', 'CDN_TOKEN and CDN_TOKEN_HTTP_HEADER_NAME go together: set both, or neither.')
+  if (readTokenHash(cdn) === undefined) throw new Failure('invalid', `CDN_TOKEN ${notHashed}.`)
+  return { token, lock: { header, sha256: [cdn] }, warnings: [] }
+}
+
+/** The list of identity sources with one more entry in its `tokens`; what is no list is left as it is. */
+export function withToken(identity: unknown, token: DropboxEnvironment['token']): unknown {
+  if (token === undefined || !Array.isArray(identity)) return identity
+  const entries: readonly unknown[] = identity
+  const at = entries.findIndex((entry) => tokensOf(entry) !== undefined)
+  const joined = { tokens: [...(tokensOf(entries[at]) ?? []), token] }
+  return at === -1 ? [...entries, joined] : entries.with(at, joined)
+}
+
+function tokensOf(entry: unknown): readonly unknown[] | undefined {
+  if (typeof entry !== 'object' || entry === null || !('tokens' in entry)) return undefined
+  return Array.isArray(entry.tokens) ? Array.from<unknown>(entry.tokens) : undefined
+}
