@@ -5,6 +5,7 @@ import { permitOf } from './auth/grant.js'
 import { guard } from './auth/guard.js'
 import type { Identity } from './auth/identity.js'
 import { principalOf } from './auth/identity.js'
+import type { Links, OpenedLink } from './auth/links.js'
 import type { StoreSource } from './auth/source.js'
 import type { Locks } from './catalog/locks.js'
 import type { Properties } from './catalog/properties.js'
@@ -26,6 +27,8 @@ import { principalsPath } from './protocol/webdav/index.js'
 
 export interface GatewayOptions {
   readonly authenticator: Authenticator
+  /** Who may sign links for others; absent: nobody. */
+  readonly links?: readonly Links[]
   /** Whole stores; the gateway guards them. */
   readonly stores: StoreSource
   readonly locks: Locks
@@ -111,10 +114,12 @@ class OneGateway implements Gateway {
       if (page === undefined) throw new Failure('not-found', 'There is no such page.')
       return page
     }
-    const identity = await this.#options.authenticator.authenticate(request)
+    const { links } = this.#options
+    const linked = links === undefined || links.length === 0 ? undefined : await openedBy(links, request, target)
+    const identity = linked?.identity ?? (await this.#options.authenticator.authenticate(request))
     notes.user = principalOf(identity)
     try {
-      return await protocol.handle(request, target, await this.#session(identity))
+      return await protocol.handle(request, linked?.target ?? target, await this.#session(identity))
     } catch (error) {
       // Whoever has not said who they are can be asked to.
       if (identity.source === 'anonymous' && isFailure(error, 'denied'))
@@ -171,6 +176,18 @@ class OneGateway implements Gateway {
       body: Buffer.from(`Something went wrong here. The server's log explains it under ${notes.id}.\n`),
     }
   }
+}
+
+async function openedBy(
+  links: readonly Links[],
+  request: HttpRequest,
+  target: ParsedTarget,
+): Promise<OpenedLink | undefined> {
+  for (const one of links) {
+    const opened = await one.open(request, target)
+    if (opened !== undefined) return opened
+  }
+  return undefined
 }
 
 /** `OPTIONS *` (RFC 9110 §9.3.7) asks about the server as a whole, which answers as its root does. */

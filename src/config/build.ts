@@ -160,7 +160,7 @@ class OneServer implements Server {
 }
 
 function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => Promise<boolean>): Gateway {
-  const { catalog, store, locks, properties, directories, throttle, keyOf } = ground
+  const { catalog, store, locks, properties, directories, links, throttle, keyOf } = ground
   const authenticator = createAuthenticator({
     schemes: schemesFor(directories, config.basicRealm),
     directories,
@@ -176,6 +176,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
     audit: (event) => log.info(event, event.event),
   })
   return createGateway({
+    links,
     authenticator,
     // The ground closes the store, when the last generation that stands on it has gone.
     stores: { storeFor: async () => store, close: async () => undefined },

@@ -5,6 +5,7 @@ import { createCredentialKey } from '../auth/cached.js'
 import type { CachedDirectory, CredentialKey } from '../auth/cached.js'
 import type { TableUsers } from '../auth/directory/table-users.js'
 import type { Directory } from '../auth/identity.js'
+import type { Links } from '../auth/links.js'
 import { createThrottle } from '../auth/throttle.js'
 import type { Throttle } from '../auth/throttle.js'
 import type { Catalog } from '../catalog/catalog.js'
@@ -37,6 +38,8 @@ export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher'> {
   readonly directories: readonly (Directory | CachedDirectory)[]
   /** Those whose users Postern may manage. */
   readonly users: readonly TableUsers[]
+  /** Those whose callers sign links. */
+  readonly links: readonly Links[]
   readonly throttle: Throttle
   readonly keyOf: CredentialKey
   /** Finishes the moves that a crash has interrupted. For one process, before anything is served. */
@@ -116,6 +119,7 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
     properties,
     directories: sources.directories,
     users: sources.users,
+    links: sources.links,
     throttle: createThrottle({ catalog, clock: systemClock, secret }),
     keyOf,
     async mend() {

@@ -3,6 +3,7 @@ import type { StorePath } from './path.js'
 /** Every way in which a request can fail on purpose. A protocol's `failures.ts` gives each one a status and a body. */
 export type FailureKind =
   | 'not-found'
+  | 'gone'
   | 'exists'
   | 'no-parent'
   | 'not-empty'

@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
 import type { TableUsers } from '../../auth/directory/table-users.js'
 import type { Directory } from '../../auth/identity.js'
+import type { Links } from '../../auth/links.js'
 import type { PasswordHasher } from '../../auth/password-hash.js'
 import type { Accounts } from '../../catalog/accounts.js'
 import type { Catalog } from '../../catalog/catalog.js'
@@ -50,6 +51,8 @@ export interface OpenSource {
   readonly directory: Directory | CachedDirectory
   /** Where Postern may manage them. */
   readonly users?: TableUsers
+  /** What its callers sign for others. */
+  readonly links?: Links
   /** Ends watching and connections. */
   close?(): Promise<void>
 }

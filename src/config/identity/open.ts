@@ -3,6 +3,7 @@ import { cached } from '../../auth/cached.js'
 import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
 import type { TableUsers } from '../../auth/directory/table-users.js'
 import type { Directory } from '../../auth/identity.js'
+import type { Links } from '../../auth/links.js'
 import { openKeptSuccesses } from '../../auth/kept-successes.js'
 import type { KeptSuccesses } from '../../auth/kept-successes.js'
 import type { IdentitySetting } from './entry.js'
@@ -14,6 +15,8 @@ export interface OpenSources {
   readonly directories: readonly (Directory | CachedDirectory)[]
   /** Those whose users Postern may manage. */
   readonly users: readonly TableUsers[]
+  /** Those whose callers sign links. */
+  readonly links: readonly Links[]
   close(): Promise<void>
 }
 
@@ -44,7 +47,8 @@ export async function openSources(
       const { clock } = needs
       directories.push(cached(directory, { clock, keyOf, ttlSeconds: cacheSeconds, ...(persisted && { persisted }) }))
     }
-    return { directories, users: opened.flatMap(({ users }) => users ?? []), close }
+    const users = opened.flatMap(({ users }) => users ?? [])
+    return { directories, users, links: opened.flatMap(({ links }) => links ?? []), close }
   } catch (error) {
     await close()
     throw error

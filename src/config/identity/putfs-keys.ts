@@ -1,7 +1,9 @@
 import { resolve } from 'node:path'
 import { parseKeysConf } from '../../auth/directory/keys-conf.js'
-import { liveFile } from '../../auth/directory/live-file.js'
+import type { KeysConf } from '../../auth/directory/keys-conf.js'
+import { liveFile, type LiveFile } from '../../auth/directory/live-file.js'
 import { putfsKeysDirectory } from '../../auth/directory/putfs-keys.js'
+import { putfsLinks } from '../../auth/directory/putfs-links.js'
 import { objectOf, text } from '../schema-parts.js'
 import { identityKind } from './kind.js'
 import { usable } from './usable.js'
@@ -15,11 +17,23 @@ export const putfsKeysKind = identityKind({
   example: 'putfs-keys: { file: ./keys.conf }',
   schema: objectOf({
     file: text.meta({ description: 'The file. Relative to the configuration file.' }),
+    linksFile: text.optional().meta({
+      description:
+        'Where the secrets and the format of signed links (`$key_secret`, `secure_link_md5`) stand, if not in `file`: the part of the nginx configuration with the location `/dl/`.',
+    }),
   }),
-  located: ({ file, ...others }, directory) => ({ ...others, file: resolve(directory, file) }),
-  async open(name, { file: path }, { warn }) {
-    const file = liveFile({ file: path, maxBytes, parse: parseKeysConf, warn, secret: true })
-    await usable(file, `identity.putfs-keys.file: ${path}`)
-    return { directory: putfsKeysDirectory({ name, file }) }
+  located: ({ file, linksFile }, directory) => ({
+    file: resolve(directory, file),
+    ...(linksFile !== undefined && { linksFile: resolve(directory, linksFile) }),
+  }),
+  async open(name, { file: path, linksFile }, { warn, clock }) {
+    const follow = async (key: string, file: string): Promise<LiveFile<KeysConf>> => {
+      const live = liveFile({ file, maxBytes, parse: parseKeysConf, warn, secret: true })
+      await usable(live, `identity.putfs-keys.${key}: ${file}`)
+      return live
+    }
+    const keys = await follow('file', path)
+    const links = linksFile === undefined ? keys : await follow('linksFile', linksFile)
+    return { directory: putfsKeysDirectory({ name, file: keys }), links: putfsLinks({ name, keys, links, clock }) }
   },
 })

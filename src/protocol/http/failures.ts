@@ -11,6 +11,7 @@ export const allowedMethods = 'GET, HEAD, PUT, DELETE, PATCH, OPTIONS'
 
 const statuses: Readonly<Record<FailureKind, number>> = {
   'not-found': 404,
+  gone: 410,
   exists: 409,
   'no-parent': 409,
   'not-empty': 409,

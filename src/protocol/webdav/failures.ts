@@ -7,6 +7,7 @@ import { encodePath } from '../../core/path.js'
 /** What each failure is over WebDAV (RFC 4918 §11, RFC 9110 §15). */
 const statuses: Readonly<Record<FailureKind, number>> = {
   'not-found': 404,
+  gone: 410,
   exists: 405,
   'no-parent': 409,
   'not-empty': 409,
