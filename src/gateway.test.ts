@@ -15,6 +15,7 @@ import type { HttpRequest, HttpResponse } from './core/http.js'
 import { rootPath } from './core/path.js'
 import { createGateway } from './gateway.js'
 import type { Gateway, GatewayOptions } from './gateway.js'
+import { createGuardPage } from './protocol/admin/guard-page.js'
 import { createOwnPages } from './protocol/admin/index.js'
 import type { Protocol, Session } from './protocol/protocol.js'
 import { openMemoryStore } from './store/memory.js'
@@ -210,20 +211,24 @@ function open(setting: Setting): Gateway {
         : { kind: 'unknown' },
   }
   const { publicOrigins = [], asked = [] } = setting
+  const authenticator = createAuthenticator({
+    schemes: [basicScheme({ realm: 'Postern' })],
+    directories: [directory],
+    throttle: createThrottle({ catalog, clock: systemClock, secret: Buffer.alloc(32) }),
+    keyOf: createCredentialKey(),
+    ...(setting.anonymous && { anonymous: setting.anonymous }),
+    audit: () => undefined,
+  })
   return createGateway({
-    authenticator: createAuthenticator({
-      schemes: [basicScheme({ realm: 'Postern' })],
-      directories: [directory],
-      throttle: createThrottle({ catalog, clock: systemClock, secret: Buffer.alloc(32) }),
-      keyOf: createCredentialKey(),
-      ...(setting.anonymous && { anonymous: setting.anonymous }),
-      audit: () => undefined,
-    }),
+    authenticator,
     stores: sharedStore(store),
     locks: catalogLocks(catalog, systemClock),
     properties: catalogProperties(catalog),
     surfaces: { webdav: dialect('webdav', asked), http: dialect('http', asked) },
-    ownPages: createOwnPages({ ready: setting.ready ?? (async () => (await store.stat(rootPath)) !== undefined) }),
+    ownPages: createOwnPages({
+      ready: setting.ready ?? (async () => (await store.stat(rootPath)) !== undefined),
+      guard: createGuardPage({ authenticate: (one) => authenticator.authenticate(one), basePath: '' }),
+    }),
     spoken: setting.spoken ?? new Map(),
     basePath: '',
     publicOrigins,

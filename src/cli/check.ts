@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { compileGrants, expandUser } from '../auth/grant.js'
+import { rightsOfMethods } from '../auth/method-rights.js'
 import type { Permit } from '../auth/permit.js'
 import { examine } from '../config/setup.js'
 import type { Config } from '../config/load.js'
@@ -23,24 +24,6 @@ Examples:
   postern check                              is the configuration right?
   postern check --as alice PUT /acme/x       what would happen, and which grant decides?
   postern check --as anonymous GET /public/`
-
-/** Which rights a method needs: one of each group. As the guard asks for them. */
-const needs: ReadonlyMap<string, readonly (readonly Action[])[]> = new Map([
-  ['GET', [['read', 'list']]],
-  ['HEAD', [['read', 'list']]],
-  ['OPTIONS', []],
-  ['PROPFIND', [['list', 'read']]],
-  ['REPORT', [['list']]],
-  ['PUT', [['create', 'replace']]],
-  ['MKCOL', [['create']]],
-  ['PATCH', [['replace']]],
-  ['PROPPATCH', [['replace']]],
-  ['LOCK', [['create', 'replace']]],
-  ['UNLOCK', [['replace', 'create']]],
-  ['DELETE', [['delete']]],
-  ['COPY', [['read']]],
-  ['MOVE', [['read'], ['delete']]],
-])
 
 /** What each right is for, where a method needs one or the other. */
 const cases: Readonly<Record<string, Readonly<Partial<Record<Action, string>>>>> = {
@@ -77,8 +60,9 @@ export function addCheck(program: Command, finish: (code: number) => void): void
 }
 
 async function explain(config: Config, name: string, method: string, path: StorePath): Promise<number> {
-  const groups = needs.get(method)
-  if (groups === undefined) throw new Failure('invalid', `${method} is none of: ${[...needs.keys()].join(', ')}`)
+  const groups = rightsOfMethods.get(method)
+  if (groups === undefined)
+    throw new Failure('invalid', `${method} is none of: ${[...rightsOfMethods.keys()].join(', ')}`)
   const permit = await permitFor(config, name)
   if (permit === undefined) return 1
   if (isOwnPath(path)) {

@@ -9,6 +9,7 @@ import { createGateway } from '../gateway.js'
 import type { Gateway } from '../gateway.js'
 import { createHostList } from '../gateway/host-list.js'
 import { createOriginLock } from '../gateway/origin-lock.js'
+import { createGuardPage } from '../protocol/admin/guard-page.js'
 import { createOwnPages } from '../protocol/admin/index.js'
 import { createUsersCalls } from '../protocol/admin/users.js'
 import { createHttpFiles } from '../protocol/http/index.js'
@@ -194,7 +195,14 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       ),
       http: createHttpFiles(),
     },
-    ownPages: createOwnPages({ ready: isReady, ...(ground.users.length > 0 && { users: usersCalls }) }),
+    ownPages: createOwnPages({
+      ready: isReady,
+      guard: createGuardPage({
+        authenticate: (request) => authenticator.authenticate(request),
+        basePath: config.basePath,
+      }),
+      ...(ground.users.length > 0 && { users: usersCalls }),
+    }),
     spoken: new Map(config.listen.map(({ name, surfaces }) => [name, surfaces])),
     basePath: config.basePath,
     publicOrigins: config.publicOrigins,

@@ -17,7 +17,11 @@ export interface HttpRequest {
   readonly listener: string
   /** What the client sees, as trusted proxies say. */
   readonly origin: { readonly scheme: 'http' | 'https'; readonly authority: string }
-  readonly peer: { readonly address?: string }
+  readonly peer: {
+    readonly address?: string
+    /** The connection itself comes from a trusted proxy. */
+    readonly trusted?: true
+  }
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal
 }

@@ -55,14 +55,14 @@ describe('what proxies say', () => {
   it('reads Forwarded (RFC 7239) where that is what the proxy writes', () => {
     const forwarded = 'for=6.6.6.6, for="[2001:db8::17]:4711";proto=https;host="files.example"'
     const seen = { scheme: 'https', authority: 'files.example', address: '2001:db8::17' }
-    expect(read({ forwarded })).toEqual(seen)
-    expect(read({ forwarded, 'x-forwarded-for': '7.7.7.7' }, 'forwarded')).toEqual(seen)
+    expect(read({ forwarded })).toEqual({ ...seen, trusted: true })
+    expect(read({ forwarded, 'x-forwarded-for': '7.7.7.7' }, 'forwarded')).toEqual({ ...seen, trusted: true })
   })
 
   it('never mixes the two kinds: the one that the proxy does not write comes from the client', () => {
     const forged = { forwarded: 'for=6.6.6.6;proto=https;host=evil.example', 'x-forwarded-for': '1.2.3.4' }
-    expect(read(forged)).toEqual({ ...direct, address: '1.2.3.4' })
-    expect(read({ forwarded: forged.forwarded }, 'x-forwarded')).toEqual(direct)
+    expect(read(forged)).toEqual({ ...direct, address: '1.2.3.4', trusted: true })
+    expect(read({ forwarded: forged.forwarded }, 'x-forwarded')).toEqual({ ...direct, trusted: true })
   })
 
   it('gives an address and an authority whatever comes', () => {

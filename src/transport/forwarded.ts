@@ -16,6 +16,8 @@ export interface Forwarded {
   readonly scheme: 'http' | 'https'
   readonly authority: string
   readonly address?: string
+  /** Whoever is at the other end of the connection is a trusted proxy. */
+  readonly trusted?: true
 }
 
 /** A rule from addresses (`10.0.0.1`), networks (`10.0.0.0/8`, `fd00::/8`) and `unix` for Unix sockets; undefined where one does not parse. */
@@ -65,6 +67,7 @@ export function readForwarded(headers: HttpRequest['headers'], direct: Forwarded
   return {
     scheme: proto === 'https' || proto === 'http' ? proto : direct.scheme,
     authority: host !== undefined && isAuthority(host) ? host.toLowerCase() : direct.authority,
+    trusted: true,
     ...(address === undefined ? {} : { address }),
   }
 }

@@ -1,11 +1,14 @@
 import type { HttpRequest, HttpResponse } from '../../core/http.js'
 import { isWithin } from '../../core/path.js'
 import type { StorePath } from '../../core/path.js'
+import { guardPath } from './guard-page.js'
 import { usersPath } from './users.js'
 
 export interface OwnPagesOptions {
   /** Whether files can be served now. May reject, which is a no. */
   readonly ready: () => Promise<boolean>
+  /** Answers `guardPath`, and asks for a login itself. */
+  readonly guard: (request: HttpRequest) => Promise<HttpResponse>
   /** Answers below `usersPath`, and asks for a login itself; absent: there is no such page. */
   readonly users?: (request: HttpRequest, path: StorePath) => Promise<HttpResponse>
 }
@@ -17,6 +20,7 @@ export type OwnPages = (request: HttpRequest, path: StorePath) => Promise<HttpRe
 export function createOwnPages(options: OwnPagesOptions): OwnPages {
   return async (request, path) => {
     if (path === '/-/health') return answer(request, 200, 'ok\n')
+    if (path === guardPath) return options.guard(request)
     if (options.users !== undefined && isWithin(path, usersPath)) return options.users(request, path)
     if (path !== '/-/ready') return undefined
     const ready = await options.ready().catch(() => false)
