@@ -81,8 +81,11 @@ export interface AccountCalls {
   pamLogin(service: string, user: string, password: Uint8Array, address: string): string | number
   /** Undefined where there is no such name, an errno where that cannot be found out. */
   account(name: string): SystemAccount | number | undefined
-  /** Lets nobody look into this process, keeps it from leaving an image of its memory, and ends it with its parent. */
-  seclude(): number
+  /**
+   * Lets nobody look into this process, keeps it from leaving an image of its memory, and ends it with its parent; programs
+   * that it runs do not get these two descriptors.
+   */
+  seclude(one: number, other: number): number
 }
 
 /** What the system knows of a name. What only the shadow file says is false to those who may not read it. */

@@ -20,9 +20,9 @@ function program(answer: string): readonly string[] {
     '-e',
     `const fs = require('fs')
      const read = (length) => { const bytes = Buffer.alloc(length); let got = 0
-       while (got < length) { const n = fs.readSync(0, bytes, got, length - got, null); if (n === 0) process.exit(0); got += n }
+       while (got < length) { const n = fs.readSync(3, bytes, got, length - got, null); if (n === 0) process.exit(0); got += n }
        return bytes }
-     const write = (text) => { const head = Buffer.alloc(4); head.writeUInt32BE(Buffer.byteLength(text)); fs.writeSync(1, Buffer.concat([head, Buffer.from(text)])) }
+     const write = (text) => { const head = Buffer.alloc(4); head.writeUInt32BE(Buffer.byteLength(text)); fs.writeSync(4, Buffer.concat([head, Buffer.from(text)])) }
      const sleep = (ms) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
      const answer = ${answer}
      for (;;) { const bytes = read(read(4).readUInt32BE(0)); const end = 2 + bytes.readUInt16BE(0)
@@ -71,11 +71,11 @@ describe('a process that asks PAM', () => {
   it.each([
     ['ends', '() => process.exit(0)'],
     ['crashes', `() => process.kill(process.pid, 'SIGSEGV')`],
-    ['sends no frame', `() => { fs.writeSync(1, 'HTTP/1.1 200 OK\\r\\n\\r\\n') }`],
-    ['sends too large a frame', `() => { fs.writeSync(1, Buffer.from([255, 255, 255, 255])) }`],
+    ['sends no frame', `() => { fs.writeSync(4, 'HTTP/1.1 200 OK\\r\\n\\r\\n') }`],
+    ['sends too large a frame', `() => { fs.writeSync(4, Buffer.from([255, 255, 255, 255])) }`],
     ['sends no JSON', `() => 'yes'`],
     ['sends another thing', `() => '{"kind":"identity"}'`],
-    ['sends an answer with a tail', `() => { fs.writeSync(1, Buffer.concat([Buffer.from([0,0,0,18]), Buffer.from('{"kind":"unknown"}x')])) }`],
+    ['sends an answer with a tail', `() => { fs.writeSync(4, Buffer.concat([Buffer.from([0,0,0,18]), Buffer.from('{"kind":"unknown"}x')])) }`],
   ])('and %s lets nobody in, and takes nothing along', async (_what, answer) => {
     const lost: object[] = []
     const command = program(`(question) => question.user === 'mallory' ? (${answer})() : ${accept}`)
@@ -159,6 +159,12 @@ describe('a pool of them', () => {
     const took = performance.now() - begun
     expect(took).toBeGreaterThanOrEqual(398)
     expect(took).toBeLessThan(800)
+  })
+
+  it('does not care what modules print', async () => {
+    const pool = open(program(`(question) => { console.log('hello'); console.error('hello'); return ${accept} }`))
+    const pid = await stampOf(pool)
+    expect(await stampOf(pool)).toBe(pid)
   })
 
   it('goes on where a process says that PAM has failed', async () => {

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { Failure } from '../../core/failure.js'
-import { readAnswer } from './question.js'
+import { answerDescriptor, questionDescriptor, readAnswer } from './question.js'
 import type { PamAnswer } from './question.js'
 
 interface Pending {
@@ -17,6 +18,7 @@ export class PamProcess {
   /** Resolves, with how it ended, when the process is gone. */
   readonly gone: Promise<string>
   readonly #child: ChildProcess
+  readonly #questions: Socket | undefined
   #isBroken = false
   #asked = 0
   #pending: Pending | undefined
@@ -33,12 +35,15 @@ export class PamProcess {
       child.once('error', (error) => ended(error.message))
       child.once('exit', (code, signal) => ended(signal ?? `exit code ${code ?? 'unknown'}`))
     })
-    child.stdin?.on('error', () => undefined)
-    child.stdout?.on('error', () => undefined)
-    child.stdout?.on('data', (bytes: Buffer) => this.#take(bytes))
+    this.#questions = child.stdio[questionDescriptor] as Socket | undefined
+    const answers = child.stdio[answerDescriptor] as Socket | undefined
+    this.#questions?.on('error', () => undefined)
+    answers?.on('error', () => undefined)
+    answers?.on('data', (bytes: Buffer) => this.#take(bytes))
     // It must not keep a server alive that wants to end.
     child.unref()
-    for (const stream of [child.stdin, child.stdout]) if (stream && 'unref' in stream) (stream.unref as () => void)()
+    this.#questions?.unref()
+    answers?.unref()
   }
 
   /** `command`: a program and its arguments. A program that cannot be started is a process that is gone. */
@@ -47,7 +52,7 @@ export class PamProcess {
       spawn(program, args, {
         cwd: '/',
         env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
-        stdio: ['pipe', 'pipe', 'ignore'],
+        stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
         // A group of its own, so that what it has started ends with it.
         detached: true,
       }),
@@ -82,7 +87,7 @@ export class PamProcess {
       return await new Promise<PamAnswer>((settle, fail) => {
         this.#pending = { settle, fail }
         if (this.#isBroken) this.#fail('it had ended before')
-        else this.#child.stdin?.write(frame, () => frame.fill(0))
+        else this.#questions?.write(frame, () => frame.fill(0))
       })
     } finally {
       clearTimeout(patience)
@@ -92,7 +97,7 @@ export class PamProcess {
 
   /** Lets it go when it has answered. */
   end(): void {
-    this.#child.stdin?.end()
+    this.#questions?.end()
   }
 
   kill(): void {

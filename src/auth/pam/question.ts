@@ -41,8 +41,12 @@ export type PamAnswer =
 
 /** Longest password that PAM takes, in bytes of UTF-8 (PAM_MAX_RESP_SIZE with its end). */
 export const maxPasswordBytes = 511
-export const maxQuestionBytes = 256 * 1024
+export const maxQuestionBytes = 1024 * 1024
 export const maxAnswerBytes = 1024 * 1024
+
+/** The descriptors of the process for questions and answers: modules may print what they like. */
+export const questionDescriptor = 3
+export const answerDescriptor = 4
 
 const headBytes = 4
 const passwordHeadBytes = 2

@@ -2,20 +2,17 @@ import { readSync, writeSync } from 'node:fs'
 import { loadNative } from '../../store/native.js'
 import type { NativeCalls } from '../../store/native.js'
 import { decide } from './decide.js'
-import { answerFrame, maxQuestionBytes, readQuestion } from './question.js'
+import { answerDescriptor, answerFrame, maxQuestionBytes, questionDescriptor, readQuestion } from './question.js'
 import type { PamAnswer } from './question.js'
 import { hasPamService } from './service.js'
 
-const input = 0
-const output = 1
-
 /**
- * The whole of a process that asks PAM: one question after the other from standard input, its answer to standard output,
- * to the end of the input. All of it blocks, and modules may do here what they like.
+ * The whole of a process that asks PAM: one question after the other from one descriptor, its answer to another, to the
+ * end of the questions. All of it blocks, and modules may do here what they like.
  */
 export function servePam(): void {
   const addon = loadNative()
-  addon?.seclude()
+  addon?.seclude(questionDescriptor, answerDescriptor)
   const head = Buffer.alloc(4)
   while (readFully(head)) {
     const length = head.readUInt32BE(0)
@@ -23,7 +20,7 @@ export function servePam(): void {
     const bytes = Buffer.alloc(length)
     if (!readFully(bytes)) return
     const frame = answerFrame(answerTo(bytes, addon))
-    for (let sent = 0; sent < frame.length;) sent += writeSync(output, frame, sent)
+    for (let sent = 0; sent < frame.length;) sent += writeSync(answerDescriptor, frame, sent)
   }
 }
 
@@ -45,7 +42,7 @@ function answerTo(bytes: Buffer, addon: NativeCalls | undefined): PamAnswer {
 /** False at the end of the input. */
 function readFully(bytes: Buffer): boolean {
   for (let got = 0; got < bytes.length;) {
-    const count = readSync(input, bytes, got, bytes.length - got, null)
+    const count = readSync(questionDescriptor, bytes, got, bytes.length - got, null)
     if (count === 0) return false
     got += count
   }

@@ -9,6 +9,8 @@ import { pamHelperCommand } from '../pam-helper.js'
 import { grant, listOf, objectOf, text, whole } from '../schema-parts.js'
 import { identityKind } from './kind.js'
 
+const names = listOf(text.max(256)).max(500, 'must not hold more than 500 names')
+
 const schema = objectOf({
   service: text
     .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, 'must be the name of a file in /etc/pam.d, such as postern')
@@ -18,12 +20,12 @@ const schema = objectOf({
   minimumUid: whole(1, 4_294_967_294).default(1000).meta({
     description: 'Users with a smaller user id are refused; 1000 without it. Root never comes in, under any name.',
   }),
-  allowedUsers: listOf(text).default([]).meta({
+  allowedUsers: names.default([]).meta({
     description: 'Only these come in, and those in `allowedGroups`; everybody where neither list holds anything.',
   }),
-  allowedGroups: listOf(text).default([]).meta({ description: 'Only their members come in, and `allowedUsers`.' }),
-  deniedUsers: listOf(text).default([]).meta({ description: 'These do not come in, whatever else is said.' }),
-  deniedGroups: listOf(text).default([]).meta({ description: 'Their members do not come in, whatever else is said.' }),
+  allowedGroups: names.default([]).meta({ description: 'Only their members come in, and `allowedUsers`.' }),
+  deniedUsers: names.default([]).meta({ description: 'These do not come in, whatever else is said.' }),
+  deniedGroups: names.default([]).meta({ description: 'Their members do not come in, whatever else is said.' }),
   processes: whole(1, 64).default(2).meta({
     description: 'How many logins PAM checks at once, each in a process of its own; 2 without it. More for a slow one.',
   }),
