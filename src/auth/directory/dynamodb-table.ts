@@ -35,20 +35,23 @@ export class DynamodbTable implements UsersTable {
   constructor(options: DynamodbTableOptions) {
     const { region, endpoint } = options
     this.#options = options
-    this.#client = new DynamoDB({
-      ...(region !== undefined && { region }),
-      ...(endpoint !== undefined && { endpoint }),
-      maxAttempts: tries,
-      requestHandler: {
-        connectionTimeout: connectMilliseconds,
-        requestTimeout: answerMilliseconds,
-        throwOnRequestTimeout: true,
-        httpAgent: { keepAlive: true, maxSockets },
-        httpsAgent: { keepAlive: true, maxSockets },
-        logger: silent,
-      },
-      logger: silent,
-    })
+    this.#client = withoutWarnings(
+      () =>
+        new DynamoDB({
+          ...(region !== undefined && { region }),
+          ...(endpoint !== undefined && { endpoint }),
+          maxAttempts: tries,
+          requestHandler: {
+            connectionTimeout: connectMilliseconds,
+            requestTimeout: answerMilliseconds,
+            throwOnRequestTimeout: true,
+            httpAgent: { keepAlive: true, maxSockets },
+            httpsAgent: { keepAlive: true, maxSockets },
+            logger: silent,
+          },
+          logger: silent,
+        }),
+    )
   }
 
   async find(
@@ -225,6 +228,17 @@ const attributes = { '#password': 'password', '#salt': 'salt', '#scopes': 'scope
 
 const quiet = (): void => undefined
 const silent = { trace: quiet, debug: quiet, info: quiet, warn: quiet, error: quiet }
+
+/** The SDK says of older Nodes, at its first use, that it will leave them one day: nobody can do anything about that here. */
+function withoutWarnings<Made>(make: () => Made): Made {
+  const emitWarning: unknown = Reflect.get(process, 'emitWarning')
+  process.emitWarning = quiet
+  try {
+    return make()
+  } finally {
+    Reflect.set(process, 'emitWarning', emitWarning)
+  }
+}
 
 function noSuchUser(user: string): Failure {
   return new Failure('not-found', `There is no user ${JSON.stringify(user)}.`)
