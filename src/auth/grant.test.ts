@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { pathOf, segmentsOf, toPath, type StorePath } from '../core/path.js'
+import type { Action } from '../store/store.js'
 import { allActions, compileGrants, expandUser, parseGrant, permitOf } from './grant.js'
+import { scopeGrant } from './scope/scope-map.js'
 
 type Row = readonly [grant: string, path: string, allowed: boolean]
 
@@ -128,6 +130,112 @@ describe('which actions a grant allows', () => {
     const permit = compileGrants([`${word}:/a/**`], 'test')
     expect(allActions.filter((action) => permit.allows(action, toPath('/a/b'))).sort()).toEqual([...actions].sort())
     expect(allActions.filter((action) => permit.allows(action, toPath('/b')))).toEqual([])
+  })
+})
+
+type MethodRow = readonly [grant: string, action: Action, path: string, allowed: boolean]
+
+const methodDecisions: readonly MethodRow[] = [
+  // What a scope of methods gives, and what it does not.
+  ['GET:/acme/**', 'read', '/acme/x', true],
+  ['GET:/acme/**', 'list', '/acme', true],
+  ['GET:/acme/**', 'create', '/acme/x', false],
+  ['GET:/acme/**', 'replace', '/acme/x', false],
+  ['GET:/acme/**', 'delete', '/acme/x', false],
+  ['GET,HEAD:/acme/**', 'read', '/acme/x', true],
+  ['GET,HEAD:/acme/**', 'create', '/acme/x', false],
+  ['GET,HEAD:/acme/**', 'read', '/acme-other/x', false],
+  ['GET,HEAD:/acme/**', 'read', '/ACME/x', false],
+  ['GET,HEAD:/acme/**', 'read', '/acme%2Fx', false],
+  ['GET,HEAD:/acme/**', 'read', '/acme/%2e%2e/other', true],
+  ['PROPFIND:/acme/**', 'list', '/acme/x', true],
+  ['PROPFIND:/acme/**', 'read', '/acme/x', false],
+  ['PUT:/acme/**', 'create', '/acme/x', true],
+  ['PUT:/acme/**', 'replace', '/acme/x', true],
+  ['PUT:/acme/**', 'read', '/acme/x', false],
+  ['PUT:/acme/**', 'list', '/acme', false],
+  ['PUT:/acme/**', 'delete', '/acme/x', false],
+  ['PATCH:/acme/**', 'replace', '/acme/x', true],
+  ['PATCH:/acme/**', 'create', '/acme/x', false],
+  ['POST:/inbox/**', 'create', '/inbox/x', true],
+  ['POST:/inbox/**', 'replace', '/inbox/x', false],
+  ['POST:/inbox/**', 'read', '/inbox/x', false],
+  ['DELETE:/acme/**', 'delete', '/acme/x', true],
+  ['DELETE:/acme/**', 'replace', '/acme/x', false],
+  ['PUT,DELETE:/acme/uploads/**', 'delete', '/acme/uploads/x', true],
+  ['PUT,DELETE:/acme/uploads/**', 'read', '/acme/uploads/x', false],
+  ['PUT,DELETE:/acme/uploads/**', 'create', '/acme/x', false],
+  // What counts as other methods brings nothing of its own.
+  ['GET,MKCOL:/acme/**', 'create', '/acme/x', false],
+  ['GET,LOCK,UNLOCK:/acme/**', 'create', '/acme/x', false],
+  ['GET,PROPPATCH:/acme/**', 'replace', '/acme/x', false],
+  ['GET,COPY:/acme/**', 'create', '/acme/x', false],
+  ['GET,MOVE:/acme/**', 'delete', '/acme/x', false],
+  ['GET,OPTIONS,REPORT:/acme/**', 'delete', '/acme/x', false],
+  // Words and methods together.
+  ['create,GET:/acme/**', 'create', '/acme/x', true],
+  ['create,GET:/acme/**', 'read', '/acme/x', true],
+  ['create,GET:/acme/**', 'delete', '/acme/x', false],
+  ['GET:/', 'list', '/', true],
+  ['GET:/', 'read', '/x', false],
+  ['GET:/*/public/**', 'read', '/a/public/x', true],
+  ['GET:/*/public/**', 'read', '/public/x', false],
+  ['GET:/**/*.pdf', 'read', '/a/b/c.pdf', true],
+  ['GET:/**/*.pdf', 'read', '/a/b/c.pdf/d', false],
+]
+
+describe('methods of HTTP as actions', () => {
+  it.each(methodDecisions)('%s: %s %s: %s', (grant, action, path, allowed) => {
+    expect(compileGrants([grant], 'test').allows(action, toPath(path))).toBe(allowed)
+  })
+
+  it.each(['HEAD', 'OPTIONS', 'MKCOL', 'LOCK,UNLOCK', 'PROPPATCH', 'COPY', 'MOVE', 'HEAD,MOVE'])(
+    '%s alone allow nothing, and say so',
+    (methods) => {
+      expect(() => parseGrant(`${methods}:/acme/**`)).toThrow('allow nothing by themselves')
+    },
+  )
+
+  it.each(['get', 'Get', 'TRACE', 'CONNECT', 'GET ', 'GET|HEAD', '(GET)', '*', 'ANY'])('%j is none', (method) => {
+    expect(() => parseGrant(`${method}:/acme/**`)).toThrow('is no action')
+  })
+})
+
+describe('grants made of maps', () => {
+  const map = { key: 'K', exact: [], expressions: [{ pattern: '^K:GET:/a/', ignoreCase: false, allows: true }], otherwise: false } // prettier-ignore
+
+  it('count together with others', () => {
+    const permit = compileGrants(['create:/b/**', scopeGrant(map)], 'test')
+    expect(permit.allows('read', toPath('/a/x'))).toBe(true)
+    expect(permit.allows('create', toPath('/a/x'))).toBe(false)
+    expect(permit.allows('create', toPath('/b/x'))).toBe(true)
+    expect(permit.allows('read', toPath('/b/x'))).toBe(false)
+    expect(permit.allowsAllBelow('list', toPath('/a'))).toBe(true)
+    expect(permit.mayAllowBelow(toPath('/b'))).toBe(true)
+    expect(permit.mayAllowBelow(toPath('/c'))).toBe(false)
+    expect(permit.explain('create', toPath('/b/x'))).toEqual({ grant: 'create:/b/**', source: 'test' })
+    expect(permit.explain('read', toPath('/a/x'))).toEqual({ grant: '~^K:GET:/a/', source: 'test' })
+    expect(permit.explain('delete', toPath('/a/x'))).toBeUndefined()
+  })
+
+  it.each([
+    'map:',
+    'map:null',
+    'map:{}',
+    'map:[]',
+    'map:{"key":"K"}',
+    'map:{"key":"K","exact":[],"expressions":[{"pattern":"("}]}',
+    'map:{"key":"K","exact":[{}],"expressions":[{}]}',
+  ])(
+    // prettier-ignore
+    'that nobody made are refused: %s',
+    (text) => {
+      expect(() => compileGrants([text], 'test')).toThrow(expect.objectContaining({ kind: 'invalid' }))
+    },
+  )
+
+  it('are no words for a configuration', () => {
+    expect(() => parseGrant(scopeGrant(map))).toThrow(expect.objectContaining({ kind: 'invalid' }))
   })
 })
 
