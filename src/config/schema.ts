@@ -233,7 +233,7 @@ export const configSchema = objectOf({
       default:
         '{ headerBytes: 32768, headers: 256, headerSeconds: 20, idleSeconds: 60, bodyBytesPerSecond: 100, keepAliveSeconds: 65, requestsPerConnection: 100000, connections: 10000, connectionsPerAddress: 5000, listedMembers: 100000, stopSeconds: 30 }',
       description:
-        'All headers of a request together; how many they may be; how long a client may take to send them; how long it may send nothing of a body or take nothing of an answer; how much of a body it must send on average over that time (0: as slowly as it likes); how long a connection stays open between requests; after how many requests it is closed; connections at a time on each listener; those of one address or one IPv6 /64 network that is no trusted proxy; members in one listing of infinite depth; how long a stop waits for running requests. The limits of connections hold for each worker.',
+        'All headers of a request together; how many they may be; how long a client may take to send them; how long it may send nothing of a body, or (up to twice as long) take nothing of an answer, which the system sees in steps of a third of what it buffers, so that drops count as nothing; how much of a body it must send on average over that time (0: as slowly as it likes); how long a connection stays open between requests; after how many requests it is closed; connections at a time on each listener; those of one address or one IPv6 /64 network that is no trusted proxy; members in one listing of infinite depth; how long a stop waits for running requests. The limits of connections hold for each worker.',
       example: '{ idleSeconds: 300 }',
     }),
 })

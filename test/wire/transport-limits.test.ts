@@ -1,7 +1,11 @@
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { readFile, truncate, writeFile } from 'node:fs/promises'
+import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { connect as connectTls } from 'node:tls'
 import { describe, expect, it } from 'vitest'
 import type { Server } from '../harness.js'
 import { basic, eventually, namesBelow, startServer } from '../harness.js'
@@ -20,6 +24,29 @@ async function drip(connection: RawConnection, text: string, milliseconds: numbe
     await connection.trySend(byte)
     await pause(milliseconds)
   }
+}
+
+/** An answer that comes as slowly as it is read. */
+interface SlowAnswer {
+  readonly stream: Readable
+  readonly close: () => void
+}
+
+async function overHttp1(server: Server, path: string): Promise<SlowAnswer> {
+  const socket = connectTls({ port: server.port, ALPNProtocols: ['http/1.1'], rejectUnauthorized: false })
+  socket.on('error', () => undefined)
+  socket.write(`GET ${path} HTTP/1.1\r\n${login(server)}\r\n`)
+  await once(socket, 'readable')
+  return { stream: socket, close: () => socket.destroy() }
+}
+
+async function overHttp2(server: Server, path: string): Promise<SlowAnswer> {
+  const session = connectHttp2(server.url, { rejectUnauthorized: false })
+  session.on('error', () => undefined)
+  const stream = session.request({ ':path': path, authorization: basic(['admin', server.adminPassword]) })
+  stream.on('error', () => undefined)
+  await once(stream, 'readable')
+  return { stream, close: () => session.destroy() }
 }
 
 async function stillServes(server: Server): Promise<void> {
@@ -67,6 +94,24 @@ describe('a slow client', () => {
     expect((await connection.answer({ deadlineMs: 8000 })).status).toBe(408)
     await connection.untilClosed()
     expect(existsSync(join(server.root, 'half'))).toBe(false)
+  })
+
+  it.each([
+    ['HTTP/1.1', overHttp1],
+    ['HTTP/2', overHttp2],
+  ] as const)('loses an answer that it takes drop by drop, over %s', async (_, get) => {
+    await using server = await startServer({ config: 'limits: { idleSeconds: 1 }\n', args: ['--tls', 'self-signed'] })
+    await writeFile(join(server.root, 'big'), '')
+    await truncate(join(server.root, 'big'), 64 << 20)
+    const { stream, close } = await get(server, '/big')
+    // Three kilobytes a second, in steps between which no time runs out.
+    const drops = setInterval(() => void stream.read(300), 100)
+    try {
+      await eventually('the answer is given up', () => /"path":"\/big".*"incomplete":true/.test(server.stderr()))
+    } finally {
+      clearInterval(drops)
+      close()
+    }
   })
 
   it('is closed between requests after a while', async () => {
