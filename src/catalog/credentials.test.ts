@@ -166,6 +166,13 @@ describe('checking a secret', () => {
     expect(await credentials.check('token', issued.id, secret)).toBeUndefined()
   })
 
+  it('is wrong against a hash that is none', async () => {
+    const { catalog, credentials } = setUp()
+    const record = { name: 'a', grants: [], created: 0, proof: 'x'.repeat(100) }
+    await catalog.swap('keys', 'odd', Buffer.from(JSON.stringify(record)), undefined)
+    expect(await credentials.check('key', 'odd', 'secret')).toMatchObject({ right: false })
+  })
+
   it('of a token finds it by itself', async () => {
     const { credentials } = setUp()
     const { issued, secret } = await credentials.issue('token', { name: 'sensor', grants })

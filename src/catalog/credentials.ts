@@ -111,7 +111,9 @@ export class Credentials {
     secret: string,
   ): Promise<(StoredCredential & { readonly right: boolean }) | undefined> {
     const found = await this.#read(kind, id)
-    const right = timingSafeEqual(digest(secret), Buffer.from(found?.kept.proof ?? noProof, 'base64'))
+    const proof = Buffer.from(found?.kept.proof ?? noProof, 'base64')
+    const shown = digest(secret)
+    const right = proof.length === shown.length && timingSafeEqual(shown, proof)
     if (found === undefined) return undefined
     return { issued: issuedOf(kind, id, found.kept), stamp: stampOf(kind, id, found.version), right }
   }
