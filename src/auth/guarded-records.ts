@@ -24,12 +24,15 @@ export class GuardedLocks implements LocksForCallers {
 
   async take(request: LockRequest): Promise<Lock> {
     const { path, depth } = request
+    const rights = this.#rights
     this.#demandWrite(path)
+    const below = depth === 0 || rights.permit.allowsAllBelow('replace', path)
+    // Whoever may do all of it need not be told from others by what is there.
+    if (below && rights.allows('create', path) && rights.allows('replace', path)) return this.#locks.take(request)
     const entry = await this.#store.stat(path)
-    this.#rights.demand(entry === undefined ? 'create' : 'replace', path)
+    rights.demand(entry === undefined ? 'create' : 'replace', path)
     // A deep lock keeps others out of everything below, so it needs the right to write there.
-    if (entry?.kind === 'directory' && depth === 'infinity' && !this.#rights.permit.allowsAllBelow('replace', path))
-      throw denied('replace', path)
+    if (entry?.kind === 'directory' && !below) throw denied('replace', path)
     return this.#locks.take(request)
   }
 

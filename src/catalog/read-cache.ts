@@ -58,7 +58,7 @@ export class ReadCache {
   find(group: string, name: string): { readonly item: Item | undefined } | undefined {
     const kept = this.#live(group, name)
     if (kept === undefined) return undefined
-    return kept.version === undefined ? nothing : { item: { value: bytesOf(kept.value), version: kept.version } }
+    return kept.version === undefined ? nothing : { item: itemOf(kept.value, kept.version) }
   }
 
   /** The version that a transaction of ours would find, which is undefined where there is no item; undefined where that is not known. */
@@ -164,6 +164,17 @@ function keptOf(item: Item | undefined, expires: number): Kept {
   if (item === undefined) return absent
   const { buffer, byteOffset, byteLength } = item.value
   return { version: item.version, value: Buffer.from(buffer, byteOffset, byteLength).toString('latin1'), expires }
+}
+
+/** Many ask for nothing but the version. */
+function itemOf(value: string, version: string): Item {
+  let bytes: Uint8Array | undefined
+  return {
+    version,
+    get value() {
+      return (bytes ??= bytesOf(value))
+    },
+  }
 }
 
 /** A copy each time: whoever gets it may change it. */

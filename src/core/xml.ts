@@ -41,15 +41,16 @@ const maxScopeLength = 4 * 1024 * 1024
  * with a document type declaration (reason `no-external-entities`): entities are never expanded.
  */
 export async function readXml(body: AsyncIterable<Uint8Array>): Promise<XmlElement | undefined> {
-  const reader = new XmlReader()
+  let reader: XmlReader | undefined
   let size = 0
   for await (const chunk of body) {
     size += chunk.length
     if (size > maxXmlBytes)
       throw new Failure('too-large', `An XML body may hold at most ${maxXmlBytes} bytes.`, { size: maxXmlBytes })
+    reader ??= new XmlReader()
     reader.write(chunk)
   }
-  return size === 0 ? undefined : reader.end()
+  return size === 0 ? undefined : reader?.end()
 }
 
 /** Reads an XML document that is there in whole. Throws like `readXml`. */

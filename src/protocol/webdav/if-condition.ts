@@ -15,38 +15,62 @@ export async function applyIf(context: DavContext): Promise<void> {
   if (text === undefined) return
   const lists = parseIf(text)
   for (const token of submittedTokens(lists)) session.holder.tokens.add(token)
-  const states = new Map<string | undefined, Promise<State>>()
+  const states = new Map<string | undefined, State>()
   for (const { resource, conditions } of lists) {
     let state = states.get(resource)
     if (state === undefined) {
-      state = stateOf(context, resource === undefined ? target.path : pathOf(resource, context))
+      state = new State(context, resource === undefined ? target.path : pathOf(resource, context))
       states.set(resource, state)
     }
-    const present = await state
-    if (conditions.every((condition) => holds(condition, present))) return
+    if (await allHold(conditions, state)) return
   }
   throw new Failure('precondition', 'No list of the If header is true for the present state.')
 }
 
-/** What the conditions speak of: entity tag, and the tokens of all locks that apply. */
-interface State {
-  readonly etag: string | undefined
-  readonly tokens: ReadonlySet<string>
+/** What the conditions speak of, looked up once it is asked for: nobody pays for an entity tag who shows a token only. */
+class State {
+  readonly #context: DavContext
+  /** Undefined for what is on another server. */
+  readonly #path: StorePath | undefined
+  #etag: Promise<string | undefined> | undefined
+  #tokens: Promise<ReadonlySet<string>> | undefined
+
+  constructor(context: DavContext, path: StorePath | undefined) {
+    this.#context = context
+    this.#path = path
+  }
+
+  get etag(): Promise<string | undefined> {
+    const { store } = this.#context.session
+    return (this.#etag ??= this.#known(async (path) => (await store.stat(path))?.etag, undefined))
+  }
+
+  /** Of all locks that apply. */
+  get tokens(): Promise<ReadonlySet<string>> {
+    const { locks } = this.#context.session
+    return (this.#tokens ??= this.#known(
+      async (path) => new Set((await locks.covering(path)).map(({ token }) => token)),
+      noTokens,
+    ))
+  }
+
+  /** What the caller may not see has no state for it. */
+  async #known<T>(ask: (path: StorePath) => Promise<T>, nothing: T): Promise<T> {
+    if (this.#path === undefined) return nothing
+    try {
+      return await ask(this.#path)
+    } catch (error) {
+      if (isFailure(error, 'denied')) return nothing
+      throw error
+    }
+  }
 }
 
-const nothing: State = { etag: undefined, tokens: new Set() }
+const noTokens: ReadonlySet<string> = new Set()
 
-async function stateOf({ session, request }: DavContext, path: StorePath | undefined): Promise<State> {
-  if (path === undefined) return nothing
-  try {
-    const entry = await session.store.stat(path, request.signal)
-    const locks = await session.locks.covering(path)
-    return { etag: entry?.etag, tokens: new Set(locks.map((lock) => lock.token)) }
-  } catch (error) {
-    // What the caller may not see has no state for it.
-    if (isFailure(error, 'denied')) return nothing
-    throw error
-  }
+async function allHold(conditions: readonly IfCondition[], state: State): Promise<boolean> {
+  for (const condition of conditions) if (!(await holds(condition, state))) return false
+  return true
 }
 
 function pathOf(resource: string, { request, session }: DavContext): StorePath | undefined {
@@ -59,10 +83,8 @@ function pathOf(resource: string, { request, session }: DavContext): StorePath |
   }
 }
 
-function holds(condition: IfCondition, state: State): boolean {
-  const matches =
-    condition.kind === 'token'
-      ? state.tokens.has(condition.token)
-      : state.etag !== undefined && condition.etag === `"${state.etag}"`
-  return matches !== condition.negated
+async function holds(condition: IfCondition, state: State): Promise<boolean> {
+  if (condition.kind === 'token') return (await state.tokens).has(condition.token) !== condition.negated
+  const etag = await state.etag
+  return (etag !== undefined && condition.etag === `"${etag}"`) !== condition.negated
 }

@@ -21,7 +21,7 @@ export async function lock(context: DavContext): Promise<HttpResponse> {
     return answer(context, await session.locks.refresh(target.path, holder, timeoutSeconds), 200, [])
   }
   const wanted = readLockInfo(info)
-  const before = await session.store.stat(target.path, request.signal)
+  const before = await session.store.stat(target.path)
   const taken = await session.locks.take({
     path: target.path,
     depth,

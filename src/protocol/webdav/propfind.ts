@@ -20,7 +20,7 @@ export async function propfind(context: DavContext): Promise<HttpResponse> {
   const { request, target, session } = context
   const depth = depthOf<Depth>(request, [0, 1, 'infinity'], 'infinity')
   const asked = await readAsked(request)
-  const entry = await session.store.stat(target.path, request.signal)
+  const entry = await session.store.stat(target.path)
   if (entry === undefined) throw new Failure('not-found', 'There is nothing at this path.')
   if (target.slash && entry.kind === 'file' && target.path !== '/')
     throw new Failure('not-found', 'There is no collection at this path.')
@@ -112,7 +112,8 @@ class ListingText implements AsyncIterableIterator<Uint8Array> {
   }
 
   #listOptions(): ListOptions {
-    return { depth: this.#depth, signal: this.#context.request.signal }
+    // To ask for the signal is to make one, and whoever stops reading ends the list of one directory as well.
+    return this.#depth === 1 ? { depth: 1 } : { depth: 'infinity', signal: this.#context.request.signal }
   }
 
   #taken(): Buffer {

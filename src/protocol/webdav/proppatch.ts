@@ -13,8 +13,10 @@ import type { EntryChange } from '../../store/store.js'
 
 /** PROPPATCH (RFC 4918 §9.2): all of the instructions in their order, or none of them. */
 export async function proppatch({ request, target, session }: DavContext): Promise<HttpResponse> {
-  const update = readUpdate(await readDavXml(request))
-  const entry = await session.store.stat(target.path, request.signal)
+  const root = await readDavXml(request)
+  const update = (root && read.get(root)) ?? readUpdate(root)
+  if (root !== undefined) read.set(root, update)
+  const entry = await session.store.stat(target.path)
   if (entry === undefined) throw new Failure('not-found', 'There is nothing at this path.')
   const href = hrefElement(entry.path, entry.kind === 'directory', session.basePath)
   const refused = update.instructions.filter(({ verdict }) => verdict !== 'ok')
@@ -48,6 +50,9 @@ export async function proppatch({ request, target, session }: DavContext): Promi
   const done = update.instructions.map(({ name }) => emptyElement(name)).join('')
   return multistatus(`<D:response>${href}${propstat(done, 200)}</D:response>`)
 }
+
+/** The same body is the same element, for as long as it is remembered. */
+const read = new WeakMap<XmlElement, PropertyUpdate>()
 
 /** Carries out an update of which nothing is refused: all of it, or none where either part of it fails. */
 export async function applyUpdate(
