@@ -2,6 +2,8 @@ import type { Command } from 'commander'
 import { compileGrants, expandUser } from '../auth/grant.js'
 import { rightsOfMethods } from '../auth/method-rights.js'
 import type { Permit } from '../auth/permit.js'
+import type { Account } from '../catalog/accounts.js'
+import { identityKinds } from '../config/identity/kinds.js'
 import { examine } from '../config/setup.js'
 import type { Config } from '../config/load.js'
 import { openState } from '../config/state.js'
@@ -51,6 +53,10 @@ export function addCheck(program: Command, finish: (code: number) => void): void
         print(`${config.file ?? 'defaults, environment and flags'}: ok`)
         print(`  serves ${config.root}, state in ${config.state}`)
         print(`  listens on ${config.listen.map(({ name }) => name).join(', ')}`)
+        for (const { kind, name, settings } of config.identity) {
+          const seen = await identityKinds.get(kind)?.probe?.(settings)
+          if (seen !== undefined) print(`  ${name}: ${seen}`)
+        }
         return
       }
       if (method === undefined || path === undefined)
@@ -94,16 +100,35 @@ async function permitFor(config: Config, name: string): Promise<Permit | undefin
     print('Nobody may enter without a login: the configuration has no "anonymous".')
     return undefined
   }
+  const silent: string[] = []
+  for (const source of config.identity) {
+    if (source.kind === 'catalog') {
+      const found = await accountOf(config, name)
+      if (found === undefined) continue
+      if (!found.disabled) return compileGrants(expandUser(found.grants, found.name), source.name)
+      print(`${name} is disabled in ${source.name}; "postern user enable ${name}" lets it in.`)
+      return undefined
+    }
+    const kind = identityKinds.get(source.kind)
+    if (kind?.lookUp === undefined) {
+      silent.push(source.name)
+      continue
+    }
+    const found = await kind.lookUp(source.settings, name)
+    if (found === undefined) continue
+    if ('grants' in found) return compileGrants(found.grants, source.name)
+    print(`${source.name} refuses ${name}: ${found.refused}`)
+    return undefined
+  }
+  print(`No source knows ${JSON.stringify(name)}. Asked: ${config.identity.map((source) => source.name).join(', ')}.`)
+  if (silent.length > 0) print(`${silent.join(', ')}: what a caller may do shows only with its password or key.`)
+  return undefined
+}
+
+async function accountOf(config: Config, name: string): Promise<Account | undefined> {
   const state = await openState(config, { create: false })
   try {
-    const found = await state.accounts.find(name)
-    if (found === undefined)
-      print(
-        `No source knows ${JSON.stringify(name)}. Asked: ${config.identity.map((source) => source.name).join(', ')}.`,
-      )
-    else if (found.account.disabled) print(`${name} is disabled in catalog; "postern user enable ${name}" lets it in.`)
-    else return compileGrants(expandUser(found.account.grants, found.account.name), 'catalog')
-    return undefined
+    return (await state.accounts.find(name))?.account
   } finally {
     await state.close()
   }

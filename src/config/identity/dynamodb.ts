@@ -1,8 +1,11 @@
 import { z } from 'zod'
 import { dynamodbDirectory } from '../../auth/directory/dynamodb.js'
 import { TableUsers } from '../../auth/directory/table-users.js'
+import { grantsOf } from '../../auth/directory/table-grants.js'
+import { isTableName, readScopes } from '../../auth/directory/users-table.js'
 import type { UsersTable } from '../../auth/directory/users-table.js'
 import { SourceChanges } from '../../catalog/source-changes.js'
+import { Failure, isFailure } from '../../core/failure.js'
 import { flag, grant, listOf, objectOf, oneOf, text } from '../schema-parts.js'
 import { identityKind } from './kind.js'
 import type { IdentityNeeds } from './kind.js'
@@ -60,27 +63,71 @@ export const dynamodbKind = identityKind({
       close: async () => table.close(),
     }
   },
+  async probe(settings) {
+    const fault = await faultOf(settings)
+    if (fault === undefined) return `the table ${settings.table} answers`
+    const other = settings.sortKey === 'user' ? 'username' : 'user'
+    if ((await faultOf({ ...settings, sortKey: other })) === undefined)
+      throw new Failure('invalid', `The sort key of the table ${settings.table} is ${other}: set sortKey: ${other}`)
+    return fault
+  },
+  async lookUp(settings, user) {
+    const row = isTableName(user) ? await withTable(settings, (table) => table.find(user)) : undefined
+    if (row === undefined) return undefined
+    const scopes = readScopes(row)
+    if (typeof scopes === 'string') return { refused: scopes }
+    try {
+      return { grants: grantsOf(scopes, settings, user) }
+    } catch (error) {
+      if (isFailure(error, 'invalid', 'denied')) return { refused: error.message }
+      throw error
+    }
+  },
   async manage(name, settings, needs) {
     const { realm } = settings
     return new TableUsers({ source: name, realm, hasher: needs.hasher, ...(await openTable(settings, needs)) })
   },
 })
 
+type TableSettings = z.output<typeof schema>
+
 async function openTable(
-  { table, realm, sortKey, region, endpoint }: z.output<typeof schema>,
+  settings: TableSettings,
   { catalog, clock }: Pick<IdentityNeeds, 'catalog' | 'clock'>,
 ): Promise<{ readonly table: UsersTable; readonly changes: SourceChanges }> {
+  const { table, realm, region, endpoint } = settings
+  const place = JSON.stringify(['dynamodb', endpoint ?? region ?? '', table, realm])
+  return { table: await tableOf(settings), changes: new SourceChanges(catalog, clock, place) }
+}
+
+async function tableOf({ table, realm, sortKey, region, endpoint }: TableSettings): Promise<UsersTable> {
   // The AWS SDK takes a tenth of a second to load.
   const { DynamodbTable } = await import('../../auth/directory/dynamodb-table.js')
-  const place = JSON.stringify(['dynamodb', endpoint ?? region ?? '', table, realm])
-  return {
-    table: new DynamodbTable({
-      table,
-      realm,
-      sortKey,
-      ...(region !== undefined && { region }),
-      ...(endpoint !== undefined && { endpoint }),
-    }),
-    changes: new SourceChanges(catalog, clock, place),
+  return new DynamodbTable({
+    table,
+    realm,
+    sortKey,
+    ...(region !== undefined && { region }),
+    ...(endpoint !== undefined && { endpoint }),
+  })
+}
+
+async function withTable<Found>(settings: TableSettings, work: (table: UsersTable) => Promise<Found>): Promise<Found> {
+  const table = await tableOf(settings)
+  try {
+    return await work(table)
+  } finally {
+    table.close()
+  }
+}
+
+/** Why the table does not answer; undefined where it does. */
+async function faultOf(settings: TableSettings): Promise<string | undefined> {
+  try {
+    await withTable(settings, (table) => table.find('postern-check'))
+    return undefined
+  } catch (error) {
+    if (isFailure(error, 'unavailable')) return error.message
+    throw error
   }
 }

@@ -23,7 +23,17 @@ export interface IdentityKind {
   open(name: string, settings: unknown, needs: IdentityNeeds): Promise<OpenSource>
   /** Its users, for the command line; absent where Postern does not manage them. */
   manage?(name: string, settings: unknown, needs: ManagingNeeds): Promise<TableUsers>
+  /**
+   * For `postern check`: what can be seen of the source from here, in a sentence. Throws `invalid` where that shows a
+   * setting to be wrong.
+   */
+  probe?(settings: unknown): Promise<string>
+  /** For `postern check --as`: what a user may do; undefined for one that is not known. Absent where it takes a secret to know. */
+  lookUp?(settings: unknown, user: string): Promise<LookedUp | undefined>
 }
+
+/** What is known of a user without its secret: its grants, or why it is refused whatever it shows. */
+export type LookedUp = { readonly grants: readonly string[] } | { readonly refused: string }
 
 /** What managing the users of a source may stand on. */
 export type ManagingNeeds = Pick<IdentityNeeds, 'catalog' | 'hasher' | 'clock'>
@@ -66,8 +76,10 @@ export function identityKind<Schema extends z.ZodType>(kind: {
   readonly located?: (settings: z.output<Schema>, directory: string) => z.output<Schema>
   readonly open: (name: string, settings: z.output<Schema>, needs: IdentityNeeds) => Promise<OpenSource>
   readonly manage?: (name: string, settings: z.output<Schema>, needs: ManagingNeeds) => Promise<TableUsers>
+  readonly probe?: (settings: z.output<Schema>) => Promise<string>
+  readonly lookUp?: (settings: z.output<Schema>, user: string) => Promise<LookedUp | undefined>
 }): IdentityKind {
-  const { description, example, schema, shorthand, located, open, manage } = kind
+  const { description, example, schema, shorthand, located, open, manage, probe, lookUp } = kind
   return {
     description,
     example,
@@ -75,6 +87,8 @@ export function identityKind<Schema extends z.ZodType>(kind: {
     shorthand: (text) => shorthand?.(text),
     located: (settings, directory) => (located === undefined ? settings : located(schema.parse(settings), directory)),
     open: (name, settings, needs) => open(name, schema.parse(settings), needs),
+    ...(probe && { probe: (settings) => probe(schema.parse(settings)) }),
+    ...(lookUp && { lookUp: (settings, user) => lookUp(schema.parse(settings), user) }),
     ...(manage && { manage: (name, settings, needs) => manage(name, schema.parse(settings), needs) }),
   }
 }
