@@ -142,12 +142,38 @@ describe('through the CDN', () => {
     expect((await server.request('GET', '/sensor/file', { as: null, headers: bearer(replaced) })).status).toBe(200)
   })
 
+  it('the old token is refused once its hash is taken out, without a restart', async () => {
+    const status = async (token: string) =>
+      (await server.request('GET', '/other/file', { headers: { 'X-CDN-Authorization': `Bearer ${token}` } })).status
+    expect([await status(front), await status(next)]).toEqual([200, 200])
+    await writeFile(server.configFile, config.replace(`"${sha256(front)}", `, ''))
+    await eventually('the new configuration', () => server.stderr().includes('originLock'))
+    expect([await status(front), await status(next)]).toEqual([403, 200])
+  })
+
   it('no token reaches a log', () => {
     for (const token of [front, next, sensor, replaced, expired]) {
       expect(server.stderr()).not.toContain(token)
       expect(server.stderr()).not.toContain(sha256(token))
     }
     expect(server.stderr()).toContain('"user":"tokens:sensor"')
+  })
+})
+
+describe('the environment of s3-dropbox', () => {
+  it('alone makes its client known, and refuses whoever comes past the CDN', async () => {
+    await using dropbox = await startServer({
+      env: { AUTH_TOKEN: sha256(sensor), CDN_TOKEN: sha256(front), CDN_TOKEN_HTTP_HEADER_NAME: 'X-CDN-Authorization' },
+    })
+    const status = async (path: string, headers: Readonly<Record<string, string>>) =>
+      (await dropbox.request('GET', path, { as: null, headers })).status
+    expect(await status('/', { Authorization: `Bearer ${sensor}` })).toBe(403)
+    expect(await status('/', bearer(replaced))).toBe(401)
+    expect(await status('/', bearer(sha256(sensor)))).toBe(401)
+    // Known, and without a grant.
+    expect(await status('/', bearer(sensor))).toBe(403)
+    expect(await status('/-/health', {})).toBe(200)
+    expect(dropbox.stderr()).not.toContain(sensor)
   })
 })
 
