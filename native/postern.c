@@ -30,7 +30,7 @@
 #endif
 #include "addon.h"
 
-#define ABI 6
+#define ABI 7
 #define FACTS 16
 #define PATH_BYTES 4200
 #define NAME_BYTES 1100
@@ -498,16 +498,20 @@ static napi_value reflink(napi_env env, napi_callback_info info) {
 
 #define SMALL_BYTES 65536
 
+static int put_bytes(int fd, const char *bytes, size_t size) {
+  for (size_t put = 0; put < size;) {
+    ssize_t done = write(fd, bytes + put, size - put);
+    if (done >= 0) put += (size_t)done;
+    else if (errno != EINTR) return -1;
+  }
+  return 0;
+}
+
 static int fill_new(int directory, const char *name, mode_t mode, const char *bytes, size_t size, struct timespec modified) {
   int fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
   /* A directory that is gone is not a source that is gone. */
   if (fd < 0) return errno == ENOENT ? -ESTALE : -errno;
-  int error = 0;
-  for (size_t put = 0; put < size && error == 0;) {
-    ssize_t done = write(fd, bytes + put, size - put);
-    if (done >= 0) put += (size_t)done;
-    else if (errno != EINTR) error = errno;
-  }
+  int error = put_bytes(fd, bytes, size) == 0 ? 0 : errno;
   struct stat made;
   if (error == 0 && fstat(fd, &made) == 0 && (made.st_mode & 0777) != mode && fchmod(fd, mode) != 0) error = errno;
   struct timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT}, modified};
@@ -549,6 +553,57 @@ static napi_value copy_small(napi_env env, napi_callback_info info) {
   struct timespec modified = {.tv_sec = (time_t)real(env, values[4]), .tv_nsec = (long)real(env, values[5])};
   int result = fill_new(integer(env, values[2]), copy, (mode_t)facts[1] & 0777, bytes, size, modified);
   return small(env, result < 0 ? result : (int)size);
+}
+
+/* ---- small writes ---- */
+
+/* The owner and the permission bits of what is replaced; who may not give files away keeps them. */
+static int dress(int fd, const double *old) {
+  struct stat made;
+  if (fstat(fd, &made) != 0) return -1;
+  uid_t owner = (uid_t)old[13];
+  gid_t group = (gid_t)old[14];
+  mode_t mode = (mode_t)old[1] & 0777;
+  if ((made.st_uid != owner || made.st_gid != group) && fchown(fd, owner, group) == 0) made.st_mode = 0;
+  return (made.st_mode & 07777) == mode ? 0 : fchmod(fd, mode);
+}
+
+/*
+ * putSmall(directory, staged, name, bytes, seconds, nanoseconds, replaced, facts): a new file with these bytes, modified
+ * then, made under the name `staged` and renamed: over what `replaced` tells of, which it is dressed like, or with nothing
+ * told of to a name that must be free. `facts` tell of the new file before that. 0, or a negative errno and nothing done.
+ */
+static napi_value put_small(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  char staged[NAME_BYTES];
+  char name[NAME_BYTES];
+  void *bytes = NULL;
+  size_t size = 0;
+  arguments(env, info, values);
+  int directory = integer(env, values[0]);
+  double *old = room(env, values[6], 0);
+  double *facts = room(env, values[7], 0);
+  if (facts == NULL || napi_get_buffer_info(env, values[3], &bytes, &size) != napi_ok) return small(env, -EINVAL);
+  if (!text(env, values[1], staged, sizeof staged) || !text(env, values[2], name, sizeof name))
+    return small(env, -ENAMETOOLONG);
+  int fd = openat(directory, staged, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (fd < 0) return small(env, -errno);
+  struct timespec times[2] = {
+      {.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+      {.tv_sec = (time_t)real(env, values[4]), .tv_nsec = (long)real(env, values[5])},
+  };
+  /* Locked like any other, so that no sweep takes it for a leftover should this process be stopped here. */
+  flock(fd, LOCK_EX | LOCK_NB);
+  int error = 0;
+  if (put_bytes(fd, bytes, size) != 0 || (old != NULL && dress(fd, old) != 0) || futimens(fd, times) != 0 ||
+      look_open(fd, facts) != 0)
+    error = errno;
+  else if ((old == NULL ? rename_new(directory, staged, directory, name)
+                        : renameat(directory, staged, directory, name)) != 0)
+    error = errno;
+  if (error != 0) unlinkat(directory, staged, 0);
+  close(fd);
+  return small(env, -error);
 }
 
 /* ---- slow calls, off the event loop ---- */
@@ -768,6 +823,7 @@ static const struct function functions[] = {
     {"copyRange", copy_range},
     {"syncFileSystem", sync_file_system},
     {"readSmall", read_small},
+    {"putSmall", put_small},
     {"viewMapping", view_mapping},
 };
 

@@ -6,11 +6,13 @@ import { nameOf, parentOf, rootPath, type StorePath } from '../core/path.js'
 import type { Place } from './beneath.js'
 import { type LocalContext, lookAtOwn, lookInto, placeOf, refuseReserved, required } from './local-context.js'
 import { failureOf } from './local-errors.js'
-import type { Known } from './local-facts.js'
-import { Staging } from './local-staging.js'
+import { entryOf, type Known } from './local-facts.js'
+import type { Stamp } from './local-stamp.js'
+import { reservedName, Staging } from './local-staging.js'
 import { syncDirectory, syncPlace } from './local-sync.js'
-import { directoryKind } from './native.js'
+import { directoryKind, fact, factsLength } from './native.js'
 import { isDirectory, noParent } from './refusals.js'
+import type { Entry } from './store.js'
 
 const { errno } = system
 
@@ -117,6 +119,40 @@ export class Target {
     }
   }
 
+  /**
+   * Makes a small file and commits it in one step, as `commit` does; undefined where that could not be done, for whatever
+   * reason, and nothing was done.
+   */
+  async putSmall(
+    chunks: readonly Uint8Array[],
+    { seconds, nanoseconds }: Stamp,
+    judge: (present: Known | undefined) => void,
+  ): Promise<{ readonly entry: Entry; readonly replaced: Known | undefined } | undefined> {
+    const { calls } = this.#context.beneath
+    if (calls.putSmall === undefined) return undefined
+    const bytes = asOne(chunks)
+    const directory = this.directory()
+    const held = lockDirectory(this.#context, directory, this.path)
+    const unlock = typeof held === 'function' ? held : await held
+    try {
+      const present = this.look()
+      judge(present)
+      let dress: Float64Array | undefined
+      if (present !== undefined) {
+        dress = replacedFacts
+        dress[fact.mode] = present.mode
+        dress[fact.uid] = present.uid
+        dress[fact.gid] = present.gid
+      }
+      const name = this.#place?.name ?? ''
+      const staged = reservedName('write')
+      const result = calls.putSmall(directory, staged, name, bytes, seconds, nanoseconds, dress, madeFacts)
+      return result < 0 ? undefined : { entry: entryOf(this.path, madeFacts), replaced: present }
+    } finally {
+      unlock()
+    }
+  }
+
   /** Makes the new name durable, and the directories made for it. */
   async settle(staging: Staging): Promise<void> {
     const place = this.#place
@@ -164,6 +200,15 @@ export class Target {
     }
     return at
   }
+}
+
+const replacedFacts = new Float64Array(factsLength)
+const madeFacts = new Float64Array(factsLength)
+
+function asOne(chunks: readonly Uint8Array[]): Buffer {
+  const [first] = chunks
+  if (chunks.length !== 1 || first === undefined) return Buffer.concat(chunks)
+  return Buffer.from(first.buffer, first.byteOffset, first.byteLength)
 }
 
 /** Renames to a name that must not be there: EEXIST if it is. */

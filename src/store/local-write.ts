@@ -2,7 +2,7 @@ import { closeSync, read } from 'node:fs'
 import { promisify } from 'node:util'
 import { Failure } from '../core/failure.js'
 import type { StorePath } from '../core/path.js'
-import { throwIfAborted, untilAborted } from './aborted.js'
+import { AbortableChunks, throwIfAborted } from './aborted.js'
 import { requireConditions } from './conditions.js'
 import { Digester } from './digester.js'
 import { type LocalContext, onDisk, openFile } from './local-context.js'
@@ -10,6 +10,7 @@ import { entryOfKnown, etagOf, type Known } from './local-facts.js'
 import { isWorthNoting, type Noted } from './local-notes.js'
 import { roomAt } from './local-space.js'
 import { smallBytes, type Staging } from './local-staging.js'
+import { uniqueStamp } from './local-stamp.js'
 import { Target } from './local-target.js'
 import { directoryKind } from './native.js'
 import { isDirectory, wrongLength } from './refusals.js'
@@ -24,8 +25,13 @@ const batchBytes = 1024 * 1024
 /** Attributes are small: catalogs have limits. */
 const attributesLimitBytes = 32 * 1024
 
-/** Gives the file that takes the bytes, which is made when the first ones are there. */
-type Opening = () => Staging
+/** Where the bytes of a new file go. */
+interface Sink {
+  /** Gives the file that takes the bytes, which is made when the first ones are there. */
+  readonly open: () => Staging
+  /** Takes all the bytes of a small file instead. */
+  readonly keep?: (chunks: readonly Uint8Array[]) => void
+}
 
 /** `Store.write` */
 export async function writeFile(
@@ -34,7 +40,7 @@ export async function writeFile(
   body: Body,
   options: WriteOptions = {},
 ): Promise<Written> {
-  return await stage(context, path, options, (open, digester) => pour(body, open, digester, options))
+  return await stage(context, path, options, (sink, digester) => pour(body, sink, digester, options))
 }
 
 /** `Store.assemble` */
@@ -57,12 +63,12 @@ export async function assembleFile(
           size: known.size,
         })
     }
-    return await stage(context, path, options, async (open, digester) => {
+    return await stage(context, path, options, async ({ open }, digester) => {
       let size = 0
       for (const piece of pieces) {
         if ('body' in piece) {
           const left = options.length === undefined ? {} : { length: options.length - size }
-          size += await pour(piece.body, open, digester, { ...options, ...left })
+          size += await pour(piece.body, { open }, digester, { ...options, ...left })
           continue
         }
         const fd = sources.get(piece) ?? -1
@@ -83,7 +89,7 @@ async function stage(
   context: LocalContext,
   path: StorePath,
   options: WriteOptions,
-  fill: (open: Opening, digester: Digester | undefined) => Promise<number>,
+  fill: (sink: Sink, digester: Digester | undefined) => Promise<number>,
 ): Promise<Written> {
   const { signal, length, attributes, executable, beforeCommit } = options
   throwIfAborted(signal)
@@ -93,17 +99,34 @@ async function stage(
     options.digests === undefined || options.digests.length === 0 ? undefined : new Digester(options.digests)
   let staging: Staging | undefined
   let noting: Known | undefined
+  let kept: readonly Uint8Array[] | undefined
+  const open = (): Staging => (staging ??= target.stage())
+  // Nothing has to be known of such a file before it gets its name, so that it can be made and named in one step.
+  const inOneStep = !context.full && attributes === undefined && digester === undefined && executable === undefined
   try {
     judge(path, target.look(), options)
     if (length !== undefined && length > firstBytes) await requireRoom(context, path, length)
-    const size = await fill(() => (staging ??= target.stage()), digester)
+    const size = await fill(inOneStep ? { open, keep: (chunks) => (kept = chunks) } : { open }, digester)
     throwIfAborted(signal)
     if (length !== undefined && size !== length) throw wrongLength()
-    const file = (staging ??= target.stage())
+    if (kept !== undefined) {
+      if (beforeCommit !== undefined) {
+        await beforeCommit({ size, digests: {} })
+        throwIfAborted(signal)
+      }
+      const put = await target.putSmall(kept, uniqueStamp(options.modified), (present) => judge(path, present, options))
+      if (put !== undefined) {
+        target.close()
+        if (put.replaced !== undefined) context.later(context.notes.forget(put.replaced))
+        return { entry: put.entry, created: put.replaced === undefined }
+      }
+      open().appendSync(kept)
+    }
+    const file = open()
     file.stamp(options.modified)
     if (context.full) await file.sync()
     const digests = digester?.digests() ?? {}
-    if (beforeCommit !== undefined) {
+    if (beforeCommit !== undefined && kept === undefined) {
       await beforeCommit({ size, digests })
       throwIfAborted(signal)
     }
@@ -170,7 +193,7 @@ export function executableMode(mode: number, executable: boolean | undefined): n
 /** Writes a body in large batches with one write under way while the next is collected. Gives its bytes. */
 async function pour(
   body: Body,
-  open: Opening,
+  { open, keep }: Sink,
   digester: Digester | undefined,
   { length, signal }: Pick<WriteOptions, 'length' | 'signal'>,
 ): Promise<number> {
@@ -179,8 +202,12 @@ async function pour(
   let pendingBytes = 0
   let limit = firstBytes
   let writing: Promise<void> | undefined
+  const chunks = new AbortableChunks(body, signal)
   try {
-    for await (const chunk of untilAborted(body, signal)) {
+    for (;;) {
+      const next = await chunks.next()
+      if (next.done === true) break
+      const chunk = next.value
       size += chunk.length
       if (length !== undefined && size > length) throw wrongLength()
       digester?.update(chunk)
@@ -196,10 +223,12 @@ async function pour(
       limit = batchBytes
     }
     await writing
-    if (size <= smallBytes) open().appendSync(pending)
+    if (size <= smallBytes && keep !== undefined) keep(pending)
+    else if (size <= smallBytes) open().appendSync(pending)
     else if (pendingBytes > 0) await open().append(pending)
     return size
   } finally {
+    chunks.end()
     // The descriptor must not be closed, and its number used again, under a write.
     await writing?.catch(() => undefined)
   }

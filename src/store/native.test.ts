@@ -5,6 +5,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -36,6 +37,45 @@ beforeEach(() => {
 afterEach(() => {
   closeSync(directory)
   rmSync(root, { recursive: true })
+})
+
+describe.runIf(loadNative() !== undefined)('putSmall', () => {
+  const facts = new Float64Array(factsLength)
+  const put = (name: string, text: string, replaced?: Float64Array): number =>
+    loadNative()?.putSmall?.(directory, 'staged', name, Buffer.from(text), 1234, 5678, replaced, facts) ?? 1
+
+  it('takes a free name only, and says what was made', () => {
+    expect(put('f', 'first')).toBe(0)
+    expect([facts[fact.kind], facts[fact.size], facts[fact.modifiedSeconds], facts[fact.modifiedNanoseconds]]).toEqual([
+      1, 5, 1234, 5678,
+    ])
+    expect(put('f', 'second')).toBe(-errno.EEXIST)
+    symlinkSync('elsewhere', join(root, 'link'))
+    expect(put('link', 'x')).toBe(-errno.EEXIST)
+    expect(readFileSync(join(root, 'f'), 'utf8')).toBe('first')
+    expect(readdirSync(root).toSorted()).toEqual(['f', 'link'])
+  })
+
+  it('dresses what it puts over another file like that, and never puts it over a directory', () => {
+    writeFileSync(join(root, 'f'), 'old', { mode: 0o640 })
+    mkdirSync(join(root, 'd'))
+    const replaced = new Float64Array(factsLength)
+    loadNative()?.statAt(directory, 'f', replaced)
+    expect(put('f', '', replaced)).toBe(0)
+    expect(readFileSync(join(root, 'f'), 'utf8')).toBe('')
+    expect(facts[fact.mode]).toBe(0o640)
+    expect(put('d', 'x', replaced)).toBe(-errno.EISDIR)
+    expect(readdirSync(root).toSorted()).toEqual(['d', 'f'])
+  })
+
+  it('does nothing where the staged name is taken, or a name or a directory is none', () => {
+    writeFileSync(join(root, 'staged'), 'of another')
+    expect(put('f', 'x')).toBe(-errno.EEXIST)
+    expect(readFileSync(join(root, 'staged'), 'utf8')).toBe('of another')
+    expect(put('a\0b', 'x')).toBe(-errno.ENAMETOOLONG)
+    expect(loadNative()?.putSmall?.(-1, 's', 'f', Buffer.from('x'), 1, 1, undefined, facts)).toBe(-errno.EBADF)
+    expect(readdirSync(root)).toEqual(['staged'])
+  })
 })
 
 describe.runIf(loadNative() !== undefined)('readSmall', () => {

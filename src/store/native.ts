@@ -55,6 +55,21 @@ export interface DirectoryCalls {
    * what was read. Gives its size. A negative errno is no verdict: the longer way finds out what is wrong.
    */
   readSmall?(root: number, path: string, facts: Float64Array, buffer: Buffer): number
+  /**
+   * Makes a file of these bytes, modified then, under the name `staged`, locked, and renames it: over the file that
+   * `replaced` tells of, whose permission bits and owner it gets, or without one to a name that must be free. `facts` tell
+   * of the new file as it was before. After a negative errno nothing was done.
+   */
+  putSmall?(
+    directory: number,
+    staged: string,
+    name: string,
+    bytes: Buffer,
+    seconds: number,
+    nanoseconds: number,
+    replaced: Float64Array | undefined,
+    facts: Float64Array,
+  ): number
 }
 
 /** What else the addon can do, for which there is no slower way. */
@@ -147,4 +162,4 @@ export function loadNative(): NativeCalls | undefined {
 }
 
 /** Raised together with `ABI` in native/postern.c. */
-const nativeAbi = 6
+const nativeAbi = 7
