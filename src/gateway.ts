@@ -14,14 +14,15 @@ import type { Header, HttpRequest, HttpResponse } from './core/http.js'
 import { isOwnPath, isWithin, parseTarget, withoutBase } from './core/path.js'
 import type { ParsedTarget } from './core/path.js'
 import { AccessLog } from './gateway/access-log.js'
-import type { FinishedExchange, RequestNotes } from './gateway/access-log.js'
+import type { FinishedExchange, RequestLines, RequestNotes } from './gateway/access-log.js'
 import { corsHeaders, isForged, preflight } from './gateway/cross-origin.js'
 import type { CrossOriginRules } from './gateway/cross-origin.js'
 import type { HostList } from './gateway/host-list.js'
 import type { OriginLock } from './gateway/origin-lock.js'
+import type { RequestLimits } from './gateway/request-limits.js'
 import { surfaceOf } from './gateway/surface.js'
 import type { SurfaceName } from './gateway/surface.js'
-import type { OwnPages } from './protocol/admin/index.js'
+import { healthPath, readyPath, type OwnPages } from './protocol/admin/index.js'
 import type { Protocol, Session } from './protocol/protocol.js'
 import { principalsPath } from './protocol/webdav/index.js'
 
@@ -48,6 +49,10 @@ export interface GatewayOptions {
   /** Answer 403, not 401, to callers that are not known. */
   readonly uniform403: boolean
   readonly log: Logger
+  /** How much everybody may ask for; as much as they like without it. */
+  readonly limits?: RequestLimits | undefined
+  /** Where the lines of requests go; the log without it. */
+  readonly lines?: RequestLines | undefined
   /** Log a line per request. */
   readonly logRequests: boolean
 }
@@ -67,12 +72,13 @@ export function createGateway(options: GatewayOptions): Gateway {
 class OneGateway implements Gateway {
   readonly #options: GatewayOptions
   readonly #accessLog: AccessLog
+  readonly #notes = new WeakMap<HttpRequest, RequestNotes>()
   readonly #idPrefix = randomBytes(5).toString('base64url')
   #count = 0
 
   constructor(options: GatewayOptions) {
     this.#options = options
-    this.#accessLog = new AccessLog(options.log)
+    this.#accessLog = new AccessLog(options.log, options.lines)
   }
 
   async handle(request: HttpRequest): Promise<HttpResponse> {
@@ -85,7 +91,7 @@ class OneGateway implements Gateway {
       user: undefined,
       failure: undefined,
     }
-    if (this.#options.logRequests) this.#accessLog.begin(request, notes)
+    this.#notes.set(request, notes)
     const surface = surfaceOf(request, this.#options.spoken.get(request.listener) ?? [])
     notes.surface = surface
     const protocol = this.#options.surfaces[surface]
@@ -96,11 +102,13 @@ class OneGateway implements Gateway {
   }
 
   finished(exchange: FinishedExchange): void {
-    if (this.#options.logRequests) this.#accessLog.write(exchange)
+    const notes = this.#notes.get(exchange.request)
+    this.#options.limits?.finished(exchange, notes?.user)
+    if (this.#options.logRequests) this.#accessLog.write(exchange, notes)
   }
 
   async #answer(request: HttpRequest, protocol: Protocol, notes: RequestNotes): Promise<HttpResponse> {
-    const { crossOrigin, ownPages, hosts, originLock } = this.#options
+    const { crossOrigin, ownPages, hosts, originLock, limits } = this.#options
     hosts?.(request)
     originLock?.(request)
     const allowed = preflight(request, crossOrigin)
@@ -108,6 +116,7 @@ class OneGateway implements Gateway {
     if (isForged(request, crossOrigin))
       throw new Failure('denied', 'A page of another origin must not do this. Allow its origin under cors.origins.')
     const target = withoutBase(targetOf(request), this.#options.basePath)
+    if (target.path !== healthPath && target.path !== readyPath) limits?.enter(request)
     if (isOwnPath(target.path) && !isWithin(target.path, principalsPath)) {
       notes.surface = 'own'
       const page = await ownPages(request, target.path)
@@ -118,6 +127,7 @@ class OneGateway implements Gateway {
     const linked = links === undefined || links.length === 0 ? undefined : await openedBy(links, request, target)
     const identity = linked?.identity ?? (await this.#options.authenticator.authenticate(request))
     notes.user = principalOf(identity)
+    limits?.enterAs(notes.user)
     try {
       return await protocol.handle(request, linked?.target ?? target, await this.#session(identity))
     } catch (error) {

@@ -1,5 +1,7 @@
 import type { Logger } from 'pino'
 import { createAuthenticator } from '../auth/authenticator.js'
+import { hmacUnder } from '../auth/hmac.js'
+import { createRateLimit } from '../auth/rate-limit.js'
 import { catalogSnapshots } from '../catalog/snapshots.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
@@ -7,6 +9,8 @@ import type { HttpRequest } from '../core/http.js'
 import { rootPath } from '../core/path.js'
 import { createGateway } from '../gateway.js'
 import type { Gateway } from '../gateway.js'
+import { createRequestLimits } from '../gateway/request-limits.js'
+import type { RequestLimits } from '../gateway/request-limits.js'
 import { createHostList } from '../gateway/host-list.js'
 import { createOriginLock } from '../gateway/origin-lock.js'
 import { createGuardPage } from '../protocol/admin/guard-page.js'
@@ -23,6 +27,7 @@ import type { Ground } from './ground.js'
 import { Listeners } from './listeners.js'
 import type { Config } from './load.js'
 import { schemesFor } from './schemes.js'
+import { requestLinesOf } from './logger.js'
 import type { Setup } from './setup.js'
 import { bytesOfHash } from './token-hash.js'
 
@@ -219,8 +224,21 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
         basePath: config.basePath,
       }),
     }),
+    limits: limitsOf(config, ground),
     uniform403: config.uniform403,
     log,
+    lines: requestLinesOf(log),
     logRequests: config.log.requests,
+  })
+}
+
+function limitsOf({ rateLimits, trustedProxies, proxyHeaders }: Config, { catalog, secret }: Ground): RequestLimits {
+  const seal = hmacUnder(secret)
+  const clock = systemClock
+  const own = proxyTrust(['127.0.0.0/8', '::1', ...trustedProxies], proxyHeaders)
+  return createRequestLimits({
+    address: createRateLimit({ rate: rateLimits.address, clock, catalog, name: 'address', seal }),
+    identity: createRateLimit({ rate: rateLimits.identity, clock, catalog, name: 'identity', seal }),
+    isExempt: (address) => own?.covers(address) === true,
   })
 }

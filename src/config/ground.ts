@@ -42,6 +42,8 @@ export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher'> {
   readonly links: readonly Links[]
   readonly throttle: Throttle
   readonly keyOf: CredentialKey
+  /** Of this installation. */
+  readonly secret: Uint8Array
   /** Finishes the moves that a crash has interrupted. For one process, before anything is served. */
   mend(): Promise<void>
   /** Removes what crashed processes left among the files, and logs how many there were. */
@@ -122,6 +124,7 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
     links: sources.links,
     throttle: createThrottle({ catalog, clock: systemClock, secret }),
     keyOf,
+    secret,
     async mend() {
       await mendMoves(files, records)
     },

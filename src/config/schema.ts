@@ -50,6 +50,13 @@ function isLockHeader(name: string): boolean {
   return /^[A-Za-z0-9-]{1,64}$/.test(name) && !others.test(name)
 }
 
+function rate(requests: number) {
+  return objectOf({
+    requestsPerSecond: whole(0, 1_000_000).default(requests),
+    bytesPerSecond: whole(0, 1_000_000_000_000).default(0),
+  }).prefault({})
+}
+
 /** Everything that `postern.yaml` can hold. Each key says in its own words what it is for: `docs/config.md` is made of this. */
 export const configSchema = objectOf({
   listen: z
@@ -173,6 +180,19 @@ export const configSchema = objectOf({
       description:
         'Closes the direct way to a server behind a CDN: every request, on every listener, must bring `header` with the value `Bearer TOKEN`, or it is answered 403 before any login is looked at. `sha256` has the hash of the token, as base64 or lower-case hex; two while one token is replaced by another. `/-/health` and `/-/ready` need it not.',
       example: '{ header: x-cdn-authorization, sha256: ["ZoVpVANnsemHCEujDKj+YQWyijBB0fwTDH0HFM2eRDQ="] }',
+    }),
+  rateLimits: objectOf({
+    address: rate(2000),
+    identity: rate(0),
+  })
+    .prefault({})
+    .meta({
+      type: '{ address: { requestsPerSecond, bytesPerSecond }, identity: { requestsPerSecond, bytesPerSecond } }',
+      default:
+        '{ address: { requestsPerSecond: 2000, bytesPerSecond: 0 }, identity: { requestsPerSecond: 0, bytesPerSecond: 0 } }',
+      description:
+        'What each address (or IPv6 /64 network) and each identity may use on average over ten seconds, all workers and instances together; 0 is without limit. Bytes are those of bodies in both directions, and count when they have gone. Who uses more is answered 429 with Retry-After. Loopback and trusted proxies are not limited by address.',
+      example: '{ identity: { requestsPerSecond: 100, bytesPerSecond: 50000000 } }',
     }),
   cors: objectOf({ origins: listOf(foreignOrigin), maxAgeSeconds: whole(0, 86_400).default(600) })
     .optional()

@@ -42,8 +42,7 @@ describe('the line of a request', () => {
         const { byLogger, straight, logs } = setUp()
         const finished = exchange({ target: `/${target}`, headers: new Map([['user-agent', [agent]]]) }, { complete })
         for (const log of logs) {
-          log.begin(finished.request, { id: 'id-1', started: 0, surface: 'http', user, failure: 'denied' })
-          log.write(finished)
+          log.write(finished, { id: 'id-1', started: 0, surface: 'http', user, failure: 'denied' })
         }
         const [one = '', other = ''] = [byLogger[0]?.trimEnd(), straight[0]]
         expect(other).not.toMatch(/[\n\r\u2028\u2029\u0000-\u001f]/)
@@ -57,7 +56,7 @@ describe('the line of a request', () => {
 
   it('holds no query, and says what went wrong', () => {
     const { straight, logs } = setUp()
-    logs[1]?.write(exchange({}, { status: 500, complete: false, error: new Error('broken') }))
+    logs[1]?.write(exchange({}, { status: 500, complete: false, error: new Error('broken') }), undefined)
     expect(straight[0]).not.toContain('secret')
     expect(JSON.parse(straight[0] ?? '')).toEqual({
       level: 'warn',

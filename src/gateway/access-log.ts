@@ -38,7 +38,6 @@ export interface RequestLines {
 export class AccessLog {
   readonly #log: Logger
   readonly #lines: RequestLines
-  readonly #notes = new WeakMap<HttpRequest, RequestNotes>()
 
   /** @param lines without it, the logger makes the lines, which costs four times as much */
   constructor(log: Logger, lines: RequestLines = linesOf(log)) {
@@ -46,15 +45,10 @@ export class AccessLog {
     this.#lines = lines
   }
 
-  begin(request: HttpRequest, notes: RequestNotes): void {
-    this.#notes.set(request, notes)
-  }
-
-  /** Writes the line. Requests that the gateway never saw (refused by the transport) have fewer facts. */
-  write({ request, received, sent }: FinishedExchange): void {
+  /** Writes the line. Requests that the gateway never saw (refused by the transport) have no notes. */
+  write({ request, received, sent }: FinishedExchange, notes: RequestNotes | undefined): void {
     const level = sent.status >= 500 || sent.error !== undefined ? 'warn' : 'info'
     if (!this.#log.isLevelEnabled(level)) return
-    const notes = this.#notes.get(request)
     const path = printable(pathOf(request.target))
     const { address } = request.peer
     const agent = header(request, 'user-agent')

@@ -13,16 +13,20 @@ export interface OwnPagesOptions {
   readonly users?: (request: HttpRequest, path: StorePath) => Promise<HttpResponse>
 }
 
+/** Answered to everybody, however much they ask. */
+export const healthPath = '/-/health'
+export const readyPath = '/-/ready'
+
 /** Answers below `/-/`; undefined where the path is none of them. */
 export type OwnPages = (request: HttpRequest, path: StorePath) => Promise<HttpResponse | undefined>
 
 /** `/-/health`: the process is alive. `/-/ready`: it can reach its files and its catalog. */
 export function createOwnPages(options: OwnPagesOptions): OwnPages {
   return async (request, path) => {
-    if (path === '/-/health') return answer(request, 200, 'ok\n')
+    if (path === healthPath) return answer(request, 200, 'ok\n')
     if (path === guardPath) return options.guard(request)
     if (options.users !== undefined && isWithin(path, usersPath)) return options.users(request, path)
-    if (path !== '/-/ready') return undefined
+    if (path !== readyPath) return undefined
     const ready = await options.ready().catch(() => false)
     return ready ? answer(request, 200, 'ready\n') : answer(request, 503, 'not ready\n')
   }
