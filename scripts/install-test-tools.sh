@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(
-  acl attr cadaver curl davfs2 dbus fuse3 gvfs-backends gvfs-fuse haproxy libglib2.0-bin libpam-modules libpam0g litmus
+  acl attr cadaver caddy curl davfs2 dbus fuse3 gvfs-backends gvfs-fuse haproxy libglib2.0-bin libpam-modules libpam0g litmus
   nginx-light openssl passwd rclone util-linux xfsprogs
 )
 

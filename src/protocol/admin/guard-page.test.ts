@@ -238,7 +238,12 @@ describe('what sources judge', () => {
 
 describe('what is told', () => {
   const told = async (identity: Identity) => (await ask(request(nginx('GET', '/public/a')), identity)).headers
-  const plain = { 'Remote-User': 'alice', 'Remote-Source': 'catalog', 'Cache-Control': 'no-store' }
+  const plain = {
+    'Remote-User': 'alice',
+    'Remote-Groups': '',
+    'Remote-Source': 'catalog',
+    'Cache-Control': 'no-store',
+  }
 
   it('is who it is and in which groups', async () => {
     expect(await told(alice)).toEqual(plain)
@@ -264,7 +269,7 @@ describe('what is told', () => {
 
   it('nothing of callers without a login, who are asked for one where their grants end', async () => {
     const anonymous: Identity = { name: 'anonymous', source: 'anonymous', grants: ['r:/public/**'] }
-    expect(await told(anonymous)).toEqual({ 'Cache-Control': 'no-store' })
+    expect(await told(anonymous)).toEqual({ ...plain, 'Remote-User': '', 'Remote-Source': '' })
     expect(await statusOf(nginx('GET', '/alice/a'), anonymous)).toBe('unauthenticated')
     expect(await statusOf(nginx('PUT', '/public/a'), anonymous)).toBe('unauthenticated')
   })

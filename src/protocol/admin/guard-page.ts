@@ -125,15 +125,18 @@ function canBeTold(identity: Identity): boolean {
   return isName(identity.name)
 }
 
-/** Nobody has a name without a login. A group with a comma would be two. */
+/**
+ * Nobody has a name without a login. A group with a comma would be two. All headers are always there, for some proxies
+ * pass on what the client said where one is missing.
+ */
 function told({ name, source, groups = [] }: Identity): readonly Header[] {
-  if (source === 'anonymous') return []
+  const known = source !== 'anonymous'
   const plain = groups.filter((group) => isName(group) && !group.includes(','))
-  const headers: Header[] = [
-    ['Remote-User', bytes(name)],
-    ['Remote-Source', bytes(source)],
+  return [
+    ['Remote-User', known ? bytes(name) : ''],
+    ['Remote-Groups', bytes(plain.join(','))],
+    ['Remote-Source', known ? bytes(source) : ''],
   ]
-  return plain.length === 0 ? headers : [...headers, ['Remote-Groups', bytes(plain.join(','))]]
 }
 
 /** UTF-8, as a header carries it. */
