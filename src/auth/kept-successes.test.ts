@@ -12,34 +12,37 @@ import {
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { cleanUp, temporaryFolder } from '../../test/serving.js'
+import { openKeptValues } from '../catalog/kept-values.js'
+import type { KeptValues, KeptValuesOptions } from '../catalog/kept-values.js'
 import { openDatabase } from '../catalog/sqlite-engine.js'
 import { ManualClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import { cached, createCredentialKey } from './cached.js'
 import type { Credential, Directory, Verdict } from './identity.js'
-import type { KeptSuccesses, KeptSuccessesOptions } from './kept-successes.js'
-import { openKeptSuccesses } from './kept-successes.js'
+import type { KeptSuccesses } from './kept-successes.js'
+import { keptSuccesses } from './kept-successes.js'
 
 const facts = { method: 'GET', target: '/' }
 const secret = new Uint8Array(32).fill(7)
 const alice: Credential = { kind: 'password', name: 'alice', password: 'the right one' }
 
-let opened: KeptSuccesses[] = []
+let opened: KeptValues[] = []
 afterEach(async () => {
   for (const kept of opened) kept.close()
   opened = []
   await cleanUp()
 })
 
-async function setUp(more: Partial<Omit<KeptSuccessesOptions, 'clock'>> = {}) {
+async function setUp(more: Partial<Omit<KeptValuesOptions, 'clock'>> = {}) {
   const clock = new ManualClock()
   const warnings: string[] = []
   const warn = (_facts: object, message: string): void => void warnings.push(message)
   const options = { file: join(temporaryFolder(), 'postern-staff.sqlite'), secret, scope: 'staff', ttlSeconds: 120, clock, warn, ...more }
-  const open = async (other: Partial<KeptSuccessesOptions> = {}): Promise<KeptSuccesses | undefined> => {
-    const kept = await openKeptSuccesses({ ...options, ...other })
-    if (kept) opened.push(kept)
-    return kept
+  const open = async (other: Partial<KeptValuesOptions> = {}): Promise<(KeptSuccesses & { close(): void }) | undefined> => {
+    const values = await openKeptValues({ ...options, ...other })
+    if (values === undefined) return undefined
+    opened.push(values)
+    return { ...keptSuccesses(values), close: () => values.close() }
   }
   return { ...options, warnings, open }
 } // prettier-ignore
@@ -91,16 +94,16 @@ describe('a file of successes', () => {
     kept?.keep(bob, success(clock.now() + 60_000))
     const intruder = openDatabase(file)
     try {
-      const rows = [...intruder.prepare('SELECT key, sealed FROM successes').iterate()] as { key: string; sealed: string }[]
+      const rows = [...intruder.prepare('SELECT key, sealed FROM kept').iterate()] as { key: string; sealed: string }[]
       const [one, other] = rows
-      intruder.prepare('UPDATE successes SET sealed = ? WHERE key = ?').run(other!.sealed, one!.key)
-      intruder.prepare('UPDATE successes SET sealed = ? WHERE key = ?').run(one!.sealed, other!.key)
+      intruder.prepare('UPDATE kept SET sealed = ? WHERE key = ?').run(other!.sealed, one!.key)
+      intruder.prepare('UPDATE kept SET sealed = ? WHERE key = ?').run(one!.sealed, other!.key)
       for (const credential of [alice, bob]) expect(kept?.find(credential)).toBeUndefined()
       for (const sealed of ['', 'A', '{}', JSON.stringify(success(clock.now() + 60_000)), one!.sealed.slice(0, -8), one!.sealed.replace(/^..../, 'AAAA')]) {
-        intruder.prepare('UPDATE successes SET sealed = ?').run(sealed)
+        intruder.prepare('UPDATE kept SET sealed = ?').run(sealed)
         expect([sealed, kept?.find(alice)]).toEqual([sealed, undefined])
       }
-      intruder.prepare('UPDATE successes SET sealed = 5').run()
+      intruder.prepare('UPDATE kept SET sealed = 5').run()
       expect(kept?.find(alice)).toBeUndefined()
     } finally {
       intruder.close()
@@ -126,7 +129,7 @@ describe('a file of successes', () => {
     for (let at = 0; at < 500; at++) kept?.keep({ kind: 'bearer', token: `t${at}` }, success(clock.now() + 1000 + at))
     kept?.close()
     const reader = openDatabase(file)
-    const { count } = reader.prepare('SELECT count(*) AS count FROM successes').get() as { count: number }
+    const { count } = reader.prepare('SELECT count(*) AS count FROM kept').get() as { count: number }
     reader.close()
     expect(count).toBeLessThanOrEqual(100 + 64)
     expect((await open())?.find({ kind: 'bearer', token: 't499' })).toBeDefined()
@@ -161,7 +164,7 @@ describe('a file that cannot be used', () => {
     const { file, open, clock, warnings } = await setUp()
     const kept = await open()
     const intruder = openDatabase(file)
-    intruder.exec('DROP TABLE successes')
+    intruder.exec('DROP TABLE kept')
     intruder.close()
     kept?.keep(alice, success(clock.now() + 60_000))
     expect(kept?.find(alice)).toBeUndefined()
@@ -194,6 +197,10 @@ describe('a file that cannot be used', () => {
     ['a second name of a file', (file, folder) => {
       writeFileSync(join(folder, 'x'), '')
       linkSync(join(folder, 'x'), file)
+    }],
+    ['a link beside it', (file, folder) => {
+      writeFileSync(join(folder, 'x'), '')
+      symlinkSync(join(folder, 'x'), `${file}-wal`)
     }],
     ['a directory', (file) => mkdirSync(file)],
   ] // prettier-ignore

@@ -147,6 +147,7 @@ describe('scopes', () => {
     ['twice the same', L(S('r:/a'), S('r:/a')), ['r:/a']],
     ['a set of texts', { SS: ['r:/a'] }, ['r:/a']],
     ['an empty text', L(S('')), ['r:/**']],
+    ['methods of HTTP', L(S('GET,PUT:/acme/**')), ['GET,PUT:/acme/**']],
   ]
   it.each(cases)('%s', async (_what, scopes, grants) => {
     const { check } = setUp({ scopeGrants, endpoint: local.endpoint })

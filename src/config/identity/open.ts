@@ -4,8 +4,9 @@ import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
 import type { TableUsers } from '../../auth/directory/table-users.js'
 import type { Directory } from '../../auth/identity.js'
 import type { Links } from '../../auth/links.js'
-import { openKeptSuccesses } from '../../auth/kept-successes.js'
-import type { KeptSuccesses } from '../../auth/kept-successes.js'
+import { keptSuccesses } from '../../auth/kept-successes.js'
+import { openKeptValues } from '../../catalog/kept-values.js'
+import type { KeptValues } from '../../catalog/kept-values.js'
 import type { IdentitySetting } from './entry.js'
 import type { IdentityNeeds, OpenSource } from './kind.js'
 import { identityKinds } from './kinds.js'
@@ -42,10 +43,12 @@ export async function openSources(
         directories.push(directory)
         continue
       }
-      const persisted = await openPersisted(setting, needs)
-      if (persisted) opened.push({ directory, close: async () => persisted.close() })
+      const kept = await openKept(setting, needs)
+      if (kept) opened.push({ directory, close: async () => kept.close() })
       const { clock } = needs
-      directories.push(cached(directory, { clock, keyOf, ttlSeconds: cacheSeconds, ...(persisted && { persisted }) }))
+      directories.push(
+        cached(directory, { clock, keyOf, ttlSeconds: cacheSeconds, ...(kept && { persisted: keptSuccesses(kept) }) }),
+      )
     }
     const users = opened.flatMap(({ users }) => users ?? [])
     return { directories, users, links: opened.flatMap(({ links }) => links ?? []), close }
@@ -56,12 +59,12 @@ export async function openSources(
 }
 
 /** Hangs on all settings of the source: a success under others is none. */
-function openPersisted(
+function openKept(
   setting: IdentitySetting,
   { secret, clock, warn }: Pick<IdentityNeeds, 'secret' | 'clock' | 'warn'>,
-): Promise<KeptSuccesses | undefined> {
+): Promise<KeptValues | undefined> {
   const { name, cacheFolder, cacheSeconds: ttlSeconds } = setting
   if (cacheFolder === undefined) return Promise.resolve(undefined)
   const file = join(cacheFolder, `postern-${name}.sqlite`)
-  return openKeptSuccesses({ file, secret, scope: JSON.stringify(setting), ttlSeconds, clock, warn })
+  return openKeptValues({ file, secret, scope: JSON.stringify(setting), ttlSeconds, clock, warn })
 }
