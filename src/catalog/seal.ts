@@ -28,8 +28,8 @@ export function createSeal(secret: Uint8Array, purpose: string): Seal {
     open(sealed, bound) {
       const bytes = Buffer.from(sealed, 'base64')
       const body = 1 + nonceBytes + tagBytes
+      if (bytes[0] !== version || bytes.length < body) throw unopened()
       try {
-        if (bytes[0] !== version || bytes.length < body) throw new Error('the seal has another layout')
         const decipher = createDecipheriv(algorithm, key, bytes.subarray(1, 1 + nonceBytes), {
           authTagLength: tagBytes,
         })
@@ -37,12 +37,16 @@ export function createSeal(secret: Uint8Array, purpose: string): Seal {
           .setAuthTag(bytes.subarray(1 + nonceBytes, body))
         return Buffer.concat([decipher.update(bytes.subarray(body)), decipher.final()]).toString('utf8')
       } catch (cause) {
-        throw new Failure(
-          'unavailable',
-          'A sealed secret of the catalog cannot be opened: it was made under another secret of the installation, or is damaged.',
-          { cause },
-        )
+        throw unopened(cause)
       }
     },
   }
+}
+
+function unopened(cause?: unknown): Failure {
+  return new Failure(
+    'unavailable',
+    'A sealed secret of the catalog cannot be opened: it was made under another secret of the installation, or is damaged.',
+    cause === undefined ? {} : { cause },
+  )
 }

@@ -1,8 +1,7 @@
 import type { Command } from 'commander'
 import { isScopeGrant } from '../auth/scope/scope-map.js'
-import { Credentials } from '../catalog/credentials.js'
-import type { Issued, IssuedKind, NewCredential } from '../catalog/credentials.js'
-import { openSecret } from '../catalog/secret.js'
+import type { Credentials, Issued, IssuedKind, NewCredential } from '../catalog/credentials.js'
+import { openCredentials } from '../config/state.js'
 import type { State } from '../config/state.js'
 import { systemClock } from '../core/clock.js'
 import { Failure, isFailure } from '../core/failure.js'
@@ -134,7 +133,7 @@ export async function withCredentials(
   work: (credentials: Credentials, state: State) => Promise<void>,
 ): Promise<void> {
   await withState(options, async (state, config) => {
-    await work(new Credentials(state.catalog, systemClock, await openSecret(config.state)), state)
+    await work(await openCredentials(state, config), state)
   })
 }
 

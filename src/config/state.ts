@@ -4,6 +4,8 @@ import { createPasswordHasher } from '../auth/password-hash.js'
 import type { PasswordHasher } from '../auth/password-hash.js'
 import { Accounts } from '../catalog/accounts.js'
 import type { Catalog } from '../catalog/catalog.js'
+import { Credentials } from '../catalog/credentials.js'
+import { openSecret } from '../catalog/secret.js'
 import { openSqliteCatalog } from '../catalog/sqlite.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
@@ -43,6 +45,14 @@ export async function openState(
     hasher: createPasswordHasher(),
     close: () => catalog.close(),
   }
+}
+
+/** The keys and tokens of an open state, under its secret. Throws what `openSecret` throws. */
+export async function openCredentials(
+  { catalog }: Pick<State, 'catalog'>,
+  { state }: Pick<Config, 'state'>,
+): Promise<Credentials> {
+  return new Credentials(catalog, systemClock, await openSecret(state))
 }
 
 /** Makes a directory (0700 for the state, else as the umask says) with all above it. Throws `unavailable` with the reason in words. */
