@@ -13,6 +13,8 @@ export interface Rate {
 export interface RateLimit {
   /** Counts a request. Throws `throttled` with the seconds to wait where the subject has used up its share. */
   enter(subject: string): void
+  /** Whether bytes count at all. */
+  readonly countsBytes: boolean
   /** Counts the bytes of an exchange that is over. */
   add(subject: string, bytes: number): void
 }
@@ -66,11 +68,13 @@ class SlidingWindows implements RateLimit {
   readonly #mostRequests: number
   readonly #mostBytes: number
   readonly #usages = new Map<string, Usage>()
+  readonly countsBytes: boolean
 
   constructor(options: RateLimitOptions) {
     this.#options = options
     this.#mostRequests = options.rate.requestsPerSecond * windowSeconds
     this.#mostBytes = options.rate.bytesPerSecond * windowSeconds
+    this.countsBytes = this.#mostBytes > 0
   }
 
   enter(subject: string): void {

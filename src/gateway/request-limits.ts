@@ -22,9 +22,15 @@ export interface RequestLimitsOptions {
 
 /** An IPv6 client is counted by its network, as the throttle of logins does. Callers without a login have no identity to count by. */
 export function createRequestLimits({ address, identity, isExempt }: RequestLimitsOptions): RequestLimits {
-  const subjectOf = (request: HttpRequest): string | undefined => {
-    const from = request.peer.address
-    return from === undefined || isExempt(from) ? undefined : networkOf(from)
+  /** By address, undefined for the exempt: they come again and again. */
+  const subjects = new Map<string, string | undefined>()
+  const subjectOf = ({ peer: { address: from } }: HttpRequest): string | undefined => {
+    if (from === undefined) return undefined
+    if (subjects.has(from)) return subjects.get(from)
+    if (subjects.size >= mostRemembered) subjects.clear()
+    const subject = isExempt(from) ? undefined : networkOf(from)
+    subjects.set(from, subject)
+    return subject
   }
   return {
     enter(request) {
@@ -36,11 +42,12 @@ export function createRequestLimits({ address, identity, isExempt }: RequestLimi
     },
     finished({ request, received, sent }, principal) {
       const bytes = received + sent.bodyBytes
-      const subject = subjectOf(request)
+      const subject = address.countsBytes ? subjectOf(request) : undefined
       if (subject !== undefined) address.add(subject, bytes)
-      if (principal !== undefined && principal !== anonymous) identity.add(principal, bytes)
+      if (identity.countsBytes && principal !== undefined && principal !== anonymous) identity.add(principal, bytes)
     },
   }
 }
 
 const anonymous = 'anonymous:anonymous'
+const mostRemembered = 10_000
