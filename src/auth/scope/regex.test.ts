@@ -42,6 +42,8 @@ describe('what is not understood', () => {
     'a{256}',
     '(?:(?:a{100}){100}){100}',
     '(a{200}){200}',
+    '(a?){100}a{100}$',
+    'a{200}',
     '('.repeat(40) + ')'.repeat(40),
     'x'.repeat(1001),
     'a\\',
@@ -188,14 +190,20 @@ describe('what matches', () => {
     expect(compileScopeRegex('^K:PUT:/in/[^/]+/box/', false).forced('K:PUT:')).toBe('/in/')
   })
 
-  it.each(['^(a+)+$', '^(a|a)*$', '^(a|aa)+$', '(.*a){20}$', '^(.*)*x$', '(a?){100}a{100}$', '^(([a-z])+.)+[A-Z]$'])(
-    'never takes long: %s',
-    (pattern) => {
-      const regex = compileScopeRegex(pattern, false)
-      const text = 'a'.repeat(4000) + '!'
-      const before = performance.now()
-      regex.matches(text)
-      expect(performance.now() - before).toBeLessThan(500)
-    },
-  )
+  it.each([
+    '^(a+)+$',
+    '^(a|a)*$',
+    '^(a|aa)+$',
+    '(.*a){20}$',
+    '^(.*)*x$',
+    '(a?){20}a{20}$',
+    '^.*a.{80}$',
+    '^(([a-z])+.)+[A-Z]$',
+  ])('never takes long: %s', (pattern) => {
+    const regex = compileScopeRegex(pattern, false)
+    const text = 'a'.repeat(4000) + '!'
+    const before = performance.now()
+    regex.matches(text)
+    expect(performance.now() - before).toBeLessThan(500)
+  })
 })

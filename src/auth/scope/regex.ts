@@ -17,14 +17,15 @@ export interface ScopeRegex {
  */
 export function compileScopeRegex(pattern: string, ignoreCase: boolean): ScopeRegex {
   const program: Instruction[] = []
-  const end = { op: 'match' } as const
-  const emit = (node: RegexNode): void => assemble(program, node)
-  emit(parseRegex(pattern, ignoreCase))
-  push(program, end)
+  assemble(program, parseRegex(pattern, ignoreCase))
+  push(program, { op: 'match' })
+  // Each repetition is written out, and what is written out may be gone through at every byte.
+  if (program.length > 2 * Buffer.byteLength(pattern) + maxWrittenOut) throw tooMuch()
   return new Automaton(program)
 }
 
-const maxInstructions = 2000
+const maxInstructions = 2500
+const maxWrittenOut = 100
 const maxStates = 200
 const maxForced = 4096
 
@@ -34,10 +35,13 @@ type Instruction =
   | { readonly op: 'start' | 'end' | 'match' }
 
 function push<Kind extends Instruction>(program: Instruction[], instruction: Kind): Kind {
-  if (program.length >= maxInstructions)
-    throw new Failure('invalid', 'The regular expression is not right: it repeats too much.')
+  if (program.length >= maxInstructions) throw tooMuch()
   program.push(instruction)
   return instruction
+}
+
+function tooMuch(): Failure {
+  return new Failure('invalid', 'The regular expression is not right: it repeats too much.')
 }
 
 /** Thompson's construction: each part goes on with what comes right behind it. */
