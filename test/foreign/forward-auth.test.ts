@@ -306,9 +306,8 @@ for (const [name, start] of [
     })
 
     it('only a trusted proxy is told anything', async () => {
-      const { url, addUser } = guarded.server
-      const dave = await addUser('dave', 'rw:/**')
-      const answer = await fetch(`${url}/-/auth`, {
+      const dave = await guarded.server.addUser('dave', 'rw:/**')
+      const answer = await fetch(`${guarded.server.url}/-/auth`, {
         headers: { authorization: basic(dave), 'x-original-uri': '/app/a', 'x-original-method': 'GET' },
       })
       expect([answer.status, answer.headers.get('remote-user')]).toEqual([403, null])
