@@ -5,7 +5,9 @@ import type { LineProblem, Parsed } from './live-file.js'
 export interface HtpasswdFacts {
   /** The hash of each name, which is NFC. */
   readonly users: ReadonlyMap<string, string>
-  /** The hash of all that costs most to check. */
+  /** All hashes of a known kind. */
+  readonly known: readonly string[]
+  /** The one of these that costs most to check. */
   readonly dearest: string | undefined
 }
 
@@ -17,6 +19,7 @@ export interface HtpasswdFacts {
 export function parseHtpasswd(text: string): Parsed<HtpasswdFacts> {
   const users = new Map<string, string>()
   const problems: LineProblem[] = []
+  const understood: string[] = []
   let dearest: string | undefined
   let dearestCost = 0
   let complete = true
@@ -42,14 +45,15 @@ export function parseHtpasswd(text: string): Parsed<HtpasswdFacts> {
       continue
     }
     if (known === undefined) problem('its hash is of no kind that is known, or would cost too much to check')
-    else if (known.cost > dearestCost) {
+    else understood.push(hash)
+    if (known !== undefined && known.cost > dearestCost) {
       dearest = hash
       dearestCost = known.cost
     }
     users.set(name.normalize('NFC'), hash)
   }
   return {
-    facts: { users, dearest },
+    facts: { users, known: understood, dearest },
     problems,
     ...(!complete && !text.endsWith('\n') && { unfinished: 'its last line may stop in the middle' }),
   }

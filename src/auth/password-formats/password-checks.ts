@@ -7,12 +7,17 @@ import { dummyLike, knownHash, verifyFormat } from './formats.js'
 
 /** Checks passwords against the hashes of a source that Postern does not write. */
 export interface PasswordChecks {
-  /**
-   * Whether the password is that of the hash. A wrong one costs as much as the dearest of `all`, whatever its own hash
-   * costs and whether there is one: from outside, names cannot be told apart. Throws `throttled` where too many wait.
-   */
-  verify(stored: string | undefined, password: string, dearest: string | undefined): Promise<boolean>
+  /** Whether the password is that of the hash. Throws `throttled` where too many wait. */
+  verify(stored: string | undefined, password: string, costs: CheckCosts): Promise<boolean>
   close(): Promise<void>
+}
+
+/** What a wrong password costs, so that from outside no name can be told from another. */
+export interface CheckCosts {
+  /** The hash that is paid for where there is none, or one that is not understood: one of the source, the same for a name each time. */
+  readonly standIn: string | undefined
+  /** Of all hashes of the source the one that costs most: it is paid for after each one that costs less. */
+  readonly dearest: string | undefined
 }
 
 /** How long an idle thread is kept. */
@@ -33,21 +38,27 @@ export function openPasswordChecks(hasher: PasswordHasher): PasswordChecks {
     return turns.run(() => thread.ask({ stored, password }))
   }
 
+  async function spend(like: string | undefined, password: string): Promise<void> {
+    if (like === undefined) return
+    if (knownHash(like)?.format === 'argon2id') await hasher.verify(undefined, '')
+    else await right(dummyLike(like), password)
+  }
+
   return {
-    async verify(stored, password, dearest) {
-      const usable = stored !== undefined && isPossible(password)
-      if (usable && (await right(stored, password))) return true
-      // One that is as dear as the dearest has paid already.
-      const paid = usable ? (knownHash(stored)?.cost ?? 0) : 0
-      const owed = dearest === undefined ? 0 : (knownHash(dearest)?.cost ?? 0)
-      if (dearest !== undefined && owed > paid) {
-        if (knownHash(dearest)?.format === 'argon2id') await hasher.verify(undefined, '')
-        else await right(dummyLike(dearest), isPossible(password) ? password : '')
-      }
+    async verify(stored, password, { standIn, dearest }) {
+      const possible = isPossible(password)
+      const own = possible && stored !== undefined && knownHash(stored) !== undefined ? stored : undefined
+      if (own === undefined) await spend(standIn, possible ? password : '')
+      else if (await right(own, password)) return true
+      if (costOf(dearest) > costOf(own ?? standIn)) await spend(dearest, possible ? password : '')
       return false
     },
     close: () => thread.end(),
   }
+}
+
+function costOf(stored: string | undefined): number {
+  return stored === undefined ? 0 : (knownHash(stored)?.cost ?? 0)
 }
 
 /** bcrypt and crypt(3) take C strings: behind a NUL they see nothing, or the beginning again. */
