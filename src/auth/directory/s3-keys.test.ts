@@ -126,7 +126,7 @@ describe('there is no key', () => {
   it('behind a link out of the folder', async () => {
     writeFileSync(join(outside, 'planted'), 's:b/*')
     symlinkSync('../planted', join(folder, 'LINKED'))
-    expect(await key('LINKED')).toBeUndefined()
+    for (const asked of ['LINKED', 'LINKED']) expect(await key(asked)).toBeUndefined()
     expect(warnings).toHaveLength(1)
   })
 

@@ -22,10 +22,18 @@ const maxKeys = 10_000
  */
 export function s3KeysDirectory({ name: source, folder, warn }: S3KeysOptions): Directory {
   const files = new Map<string, LiveFile<S3KeyFacts>>()
+  const told = new Set<string>()
+
+  /** Once for each name: callers choose how often they ask. */
+  function warnOfLink(file: string): void {
+    if (told.has(file) || told.size >= maxKeys) return
+    told.add(file)
+    warn({ file }, 'a key file that is a link out of its folder counts for nothing')
+  }
 
   function fileOf(id: string): LiveFile<S3KeyFacts> | undefined {
     const file = join(folder, id)
-    if (!isKeyFile(folder, id, warn)) {
+    if (!isKeyFile(folder, id, warnOfLink)) {
       files.delete(id)
       return undefined
     }
@@ -66,7 +74,7 @@ export function checkFolder(folder: string): void {
 }
 
 /** A file of just this name, or a link that stays within the folder, as container platforms make them. */
-function isKeyFile(folder: string, id: string, warn: S3KeysOptions['warn']): boolean {
+function isKeyFile(folder: string, id: string, onLinkOut: (file: string) => void): boolean {
   const file = join(folder, id)
   const stats = lstatSync(file, { throwIfNoEntry: false })
   if (stats === undefined || (!stats.isFile() && !stats.isSymbolicLink())) return false
@@ -75,7 +83,7 @@ function isKeyFile(folder: string, id: string, warn: S3KeysOptions['warn']): boo
     // Where the file system does not tell upper case from lower, the name asked for need not be the name.
     if (stats.isFile()) return basename(target) === id
     if (target.startsWith(realpathSync.native(folder) + sep)) return true
-    warn({ file }, 'a key file that is a link out of its folder counts for nothing')
+    onLinkOut(file)
     return false
   } catch {
     return false
