@@ -6,6 +6,7 @@ import { eventually } from '../../../test/harness.js'
 import { openMemoryCatalog } from '../../catalog/memory.js'
 import { SourceChanges } from '../../catalog/source-changes.js'
 import { ManualClock } from '../../core/clock.js'
+import { Failure } from '../../core/failure.js'
 import type { Verdict } from '../identity.js'
 import { createPasswordHasher } from '../password-hash.js'
 import { dynamodbDirectory } from './dynamodb.js'
@@ -330,6 +331,22 @@ describe('a stronger hash in place of SHA3', () => {
     await local.remove('alice')
     expect(await table.rehash('alice', { hash: vector }, cheap)).toBe(false)
     expect(await local.get('alice')).toBeUndefined()
+  })
+
+  it('is given up after one warning where the role may not write, and nobody is kept out by it', async () => {
+    const { check, table, warnings } = setUp({ rehash: true })
+    let tried = 0
+    table.rehash = async () => {
+      tried += 1
+      throw new Failure('denied', 'The role of this server may not do that with the users table.')
+    }
+    for (const name of ['alice', 'bob', 'carol']) {
+      await local.put(name, { password: S(vector) })
+      expect((await check(name)).kind).toBe('identity')
+      await eventually('the first try is over', () => warnings.length === 1)
+    }
+    expect(tried).toBe(1)
+    expect(warnings.join()).not.toContain(vector)
   })
 
   it('is not tried where it is not asked for', async () => {
