@@ -3,8 +3,8 @@
 set -euo pipefail
 
 packages=(
-  acl attr cadaver caddy curl davfs2 dbus fuse3 gvfs-backends gvfs-fuse haproxy libglib2.0-bin libpam-modules libpam0g litmus
-  nginx-light openssl passwd rclone util-linux xfsprogs
+  acl apache2-bin attr cadaver caddy curl davfs2 dbus fuse3 gvfs-backends gvfs-fuse haproxy libglib2.0-bin
+  libpam-modules libpam0g litmus lua-socket nginx-light openssl passwd rclone util-linux xfsprogs
 )
 
 missing=()

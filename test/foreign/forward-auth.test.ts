@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -20,6 +20,8 @@ interface Place {
   readonly home: string
   /** Of Postern. */
   readonly socket: string
+  /** The same on TCP. */
+  readonly postern: number
   /** Of the proxy. */
   readonly port: number
   /** Of the guarded service. */
@@ -87,6 +89,26 @@ async function caddy({ home, socket, port, service }: Place): Promise<Proxy> {
   }
 }
 
+async function apache({ home, postern, port, service }: Place): Promise<Proxy> {
+  const script = await configuration('apache/forward-auth.lua', { '127.0.0.1:8080': `127.0.0.1:${postern}` })
+  const site = await configuration('apache/forward-auth.conf', {
+    '<VirtualHost *:443>': `<VirtualHost 127.0.0.1:${port}>`,
+    '/etc/ssl/postern/': `${home}/`,
+    '/etc/apache2/postern/': `${home}/`,
+    '127.0.0.1:3000': `127.0.0.1:${service}`,
+  })
+  await writeFile(join(home, 'forward-auth.lua'), script)
+  const modules = ['mpm_event', 'authz_core', 'headers', 'lua', 'proxy', 'proxy_http', 'ssl']
+  const loaded = modules.map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`)
+  const user = process.getuid?.() === 0 ? 'User www-data\nGroup www-data\n' : ''
+  await writeFile(
+    join(home, 'apache.conf'),
+    `${loaded.join('\n')}\nServerName localhost\nDefaultRuntimeDir ${home}\nPidFile ${home}/pid\nErrorLog ${home}/error.log\n${user}Listen 127.0.0.1:${port}\n${site}`,
+  )
+  if (process.getuid?.() === 0) await chmod(home, 0o755)
+  return { command: '/usr/sbin/apache2', args: ['-D', 'FOREGROUND', '-f', join(home, 'apache.conf')] }
+}
+
 /** Postern, a proxy and a service behind both. */
 class Guarded {
   readonly server: Server
@@ -103,7 +125,7 @@ class Guarded {
     this.#proxy = proxy
   }
 
-  static async open(name: string, start: (place: Place) => Promise<Proxy>): Promise<Guarded> {
+  static async open(name: string, start: (place: Place) => Promise<Proxy>, trusted = 'unix'): Promise<Guarded> {
     const home = await mkdtemp(join(tmpdir(), `postern-guard-${name}-`))
     const { cert, private: key } = await generate([{ name: 'commonName', value: 'app.example.org' }], {
       algorithm: 'sha256',
@@ -115,22 +137,27 @@ class Guarded {
     // Whom the catalog does not know, the second source would have to judge, and nobody is there.
     const down = await freePort()
     const server = await startServer({
-      config: `trustedProxies: [unix]\nidentity:\n  - catalog\n  - forward: { url: "http://127.0.0.1:${down}/", grants: ["rw:/**"] }\n`,
+      config: `trustedProxies: ["${trusted}"]\nidentity:\n  - catalog\n  - forward: { url: "http://127.0.0.1:${down}/", grants: ["rw:/**"] }\n`,
       args: ['--listen', `unix:${socket}`],
     })
     const service = await toyService(
       (_, response) => void response.writeHead(200, { 'x-service': 'yes' }).end('served'),
     )
     const port = await freePort()
-    const { command, args, env } = await start({ home, socket, port, service: service.port })
+    const { command, args, env } = await start({ home, socket, postern: server.port, port, service: service.port })
     const proxy = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
     let said = ''
     for (const stream of [proxy.stdout, proxy.stderr]) stream.on('data', (bytes: Buffer) => (said += bytes.toString()))
     const guarded = new Guarded(server, service, port, home, proxy)
-    await eventually(`${name} answers`, async () => {
-      if (proxy.exitCode !== null) throw new Error(`${name} ended: ${said}`)
-      return (await guarded.ask('/')).status !== 0
-    })
+    try {
+      await eventually(`${name} answers`, async () => {
+        if (proxy.exitCode !== null) throw new Error(`${name} ended: ${said}`)
+        return (await guarded.ask('/')).status !== 0
+      })
+    } catch (error) {
+      await guarded[Symbol.asyncDispose]()
+      throw error
+    }
     return guarded
   }
 
@@ -169,16 +196,17 @@ function identityIn(heard: Heard | undefined): Readonly<Record<string, string>> 
   )
 }
 
-for (const [name, start] of [
-  ['nginx', nginx],
-  ['caddy', caddy],
+for (const [name, start, needs, trusted] of [
+  ['nginx', nginx, ['program: nginx'], 'unix'],
+  ['caddy', caddy, ['program: caddy'], 'unix'],
+  ['apache', apache, ['program: apache2', 'file: /usr/share/lua/5.3/socket/http.lua'], '127.0.0.1'],
 ] as const)
-  describeForeign(`a service behind ${name}`, [`program: ${name}`, 'program: curl'], () => {
+  describeForeign(`a service behind ${name}`, [...needs, 'program: curl'], () => {
     let guarded: Guarded
     let alice: readonly string[]
 
     beforeAll(async () => {
-      guarded = await Guarded.open(name, start)
+      guarded = await Guarded.open(name, start, trusted)
       const [user, password] = await guarded.server.addUser(
         'alice',
         'r:/app/public/**',
@@ -305,13 +333,15 @@ for (const [name, start] of [
       expect(head).toMatch(/^retry-after: \d+/im)
     })
 
-    it('only a trusted proxy is told anything', async () => {
-      const dave = await guarded.server.addUser('dave', 'rw:/**')
-      const answer = await fetch(`${guarded.server.url}/-/auth`, {
-        headers: { authorization: basic(dave), 'x-original-uri': '/app/a', 'x-original-method': 'GET' },
+    // Apache asks from the address that this test would come from.
+    if (trusted === 'unix')
+      it('only a trusted proxy is told anything', async () => {
+        const dave = await guarded.server.addUser('dave', 'rw:/**')
+        const answer = await fetch(`${guarded.server.url}/-/auth`, {
+          headers: { authorization: basic(dave), 'x-original-uri': '/app/a', 'x-original-method': 'GET' },
+        })
+        expect([answer.status, answer.headers.get('remote-user')]).toEqual([403, null])
       })
-      expect([answer.status, answer.headers.get('remote-user')]).toEqual([403, null])
-    })
   })
 
 describeForeign('the nginx of a PutFS user', ['program: nginx', 'program: curl'], () => {

@@ -2,8 +2,8 @@ import { accessSync, constants, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { describe, it } from 'vitest'
 
-/** What a foreign test can need: a program by name, or a right of this machine. */
-export type Need = 'right: root' | 'right: mount' | 'right: fuse' | `program: ${string}`
+/** What a foreign test can need: a program by name, a file of the system, or a right of this machine. */
+export type Need = 'right: root' | 'right: mount' | 'right: fuse' | `program: ${string}` | `file: ${string}`
 
 /** With `POSTERN_REQUIRE_FOREIGN=1` nothing may be skipped: a missing tool or right is a failure. */
 export const everythingRequired = process.env.POSTERN_REQUIRE_FOREIGN === '1'
@@ -34,6 +34,10 @@ function missingNeed(need: Need): string | undefined {
     case 'right: fuse':
       return accessible('/dev/fuse', constants.R_OK | constants.W_OK) ? undefined : '/dev/fuse is needed'
     default: {
+      if (need.startsWith('file: '))
+        return accessible(need.slice('file: '.length), constants.R_OK)
+          ? undefined
+          : `${need.slice('file: '.length)} is missing`
       const program = need.slice('program: '.length)
       return onPath(program) ? undefined : `${program} is not installed`
     }
