@@ -95,9 +95,13 @@ class OneGateway implements Gateway {
     const surface = surfaceOf(request, this.#options.spoken.get(request.listener) ?? [])
     notes.surface = surface
     const protocol = this.#options.surfaces[surface]
-    const response = await this.#answer(request, protocol, notes).catch((error: unknown) =>
-      error instanceof Failure ? this.#refuse(error, request, protocol, notes) : this.#fault(error, request, notes),
-    )
+    let response: HttpResponse
+    try {
+      response = await this.#answer(request, protocol, notes)
+    } catch (error) {
+      response =
+        error instanceof Failure ? this.#refuse(error, request, protocol, notes) : this.#fault(error, request, notes)
+    }
     return withHeaders(response, corsHeaders(request, crossOrigin))
   }
 
@@ -127,7 +131,7 @@ class OneGateway implements Gateway {
     const linked = links === undefined || links.length === 0 ? undefined : await openedBy(links, request, target)
     const identity = linked?.identity ?? (await this.#options.authenticator.authenticate(request))
     notes.user = principalOf(identity)
-    limits?.enterAs(notes.user)
+    limits?.enterAs(notes.user, request)
     try {
       return await protocol.handle(request, linked?.target ?? target, await this.#session(identity))
     } catch (error) {

@@ -1,6 +1,8 @@
 import { statSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
+import { thinned } from '../auth/audit.js'
+import type { Audit } from '../auth/audit.js'
 import { createCredentialKey } from '../auth/cached.js'
 import type { CachedDirectory, CredentialKey } from '../auth/cached.js'
 import type { TableUsers } from '../auth/directory/table-users.js'
@@ -27,7 +29,8 @@ import { makeDirectory, openState } from './state.js'
 import type { State } from './state.js'
 
 /** What a server stands on in one process: the files, what is remembered of them, and who is known. */
-export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher'> {
+export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher' | 'startedBy'> {
+  readonly audit: Audit
   /** The files as they lie on the disk. */
   readonly files: LocalStore
   /** The same, with locks and properties that follow them. */
@@ -78,7 +81,8 @@ export function sameGround(one: GroundSettings, other: GroundSettings): boolean 
  */
 export async function openGround(settings: GroundSettings, { log, sweeps }: GroundOptions): Promise<Ground> {
   checkRoot(settings.root)
-  const state = await openState(settings, { create: true })
+  const onTrouble = (err: unknown, message: string): void => log.error({ err }, message)
+  const state = await openState(settings, { create: true, onTrouble })
   try {
     makeRoot(settings.root)
     return await assemble(settings, state, log, sweeps)
@@ -115,6 +119,8 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
     catalog,
     accounts,
     hasher,
+    startedBy: state.startedBy,
+    audit: thinned(state.audit, () => systemClock.now()),
     files,
     store: tended(files, records),
     locks,
@@ -144,6 +150,10 @@ function catalogNotes(catalog: Catalog): Notes {
   const group = 'files'
   return {
     get: async (key) => (await catalog.get(group, key))?.value,
+    glance: (key) => {
+      const found = catalog.glance?.(group, [key])
+      return found && { value: found[0]?.value }
+    },
     put: async (key, value) => {
       await catalog.swap(group, key, value, 'any')
     },

@@ -5,6 +5,8 @@ import type { Attributes, DigestName, Digests } from './store.js'
 /** Where a store keeps what a plain file has no room for. Values are at most 64 KiB. */
 export interface Notes {
   get(key: string): Promise<Uint8Array | undefined>
+  /** The same where it can be told without waiting; undefined where it cannot. */
+  glance?(key: string): { readonly value: Uint8Array | undefined } | undefined
   put(key: string, value: Uint8Array): Promise<void>
   /** Also where there is none. */
   forget(key: string): Promise<void>
@@ -70,7 +72,16 @@ export class NoteBook {
   }
 
   async read(known: Known): Promise<Noted> {
-    const value = await this.#notes.get(this.#key(known))
+    return this.#meaning(known, await this.#notes.get(this.#key(known)))
+  }
+
+  /** The same where it can be told without waiting; undefined where it cannot. */
+  glance(known: Known): Noted | undefined {
+    const found = this.#notes.glance?.(this.#key(known))
+    return found && this.#meaning(known, found.value)
+  }
+
+  #meaning(known: Known, value: Uint8Array | undefined): Noted {
     const written = value === undefined ? undefined : parse(value)
     if (written === undefined) return nothingNoted
     if (known.kind !== directoryKind && (written.size !== known.size || written.modified !== known.modified))

@@ -118,7 +118,8 @@ class LocalDirectoryStore implements LocalStore {
     if (result < 0) throw failureOf(result, path)
     if (isForeign(this.#facts[fact.kind])) return undefined
     const known = knownOf(this.#facts)
-    return withNotes(entryOfKnown(path, known), await this.#context.notes.read(known))
+    const { notes } = this.#context
+    return withNotes(entryOfKnown(path, known), notes.glance(known) ?? (await notes.read(known)))
   }
 
   /**
@@ -142,7 +143,8 @@ class LocalDirectoryStore implements LocalStore {
     const known = knownOf(this.#facts)
     const entry = entryOfKnown(path, known)
     requireConditions(path, entry, conditions)
-    return new SmallContent(withNotes(entry, await this.#context.notes.read(known)), bytes)
+    const { notes } = this.#context
+    return new SmallContent(withNotes(entry, notes.glance(known) ?? (await notes.read(known))), bytes)
   }
 
   async #openLong(path: StorePath, conditions: Conditions): Promise<Content> {

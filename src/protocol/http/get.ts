@@ -7,7 +7,7 @@ import type { ByteRange, Content, Entry } from '../../store/store.js'
 import { evaluate, rangeApplies, readPreconditions } from '../conditional.js'
 import { quoteEntityTag } from '../entity-tag.js'
 import { attachment, contentTypeOf, essenceOf, isActive, isFieldValue } from './content-type.js'
-import { reprDigest, wantedDigest } from './digest-fields.js'
+import { reprDigest, type WantedDigest, wantedDigest } from './digest-fields.js'
 import { contentBytes } from './file-bytes.js'
 import type { FileContext } from './file-context.js'
 import { listDirectory } from './listing.js'
@@ -148,7 +148,8 @@ async function fileHeaders(context: FileContext, entry: Entry): Promise<Header[]
       const value = attributes[name]
       if (value !== undefined && value !== '' && isFieldValue(value)) headers.push([titleCase(name), value])
     }
-  const digest = await digestField(context, entry)
+  const wanted = wantedDigest(context.request)
+  const digest = wanted === undefined ? undefined : await digestField(context, entry, wanted)
   if (digest !== undefined) headers.push(['Repr-Digest', digest])
   return headers
 }
@@ -170,9 +171,7 @@ function policyFor(type: string): string {
   return essenceOf(type) === 'application/pdf' ? documentPolicy : strictPolicy
 }
 
-async function digestField(context: FileContext, entry: Entry): Promise<string | undefined> {
-  const wanted = wantedDigest(context.request)
-  if (wanted === undefined) return undefined
+async function digestField(context: FileContext, entry: Entry, wanted: WantedDigest): Promise<string | undefined> {
   const known = entry.digests === undefined ? undefined : reprDigest(wanted, entry.digests)
   if (known !== undefined || entry.size > mostHashedBytes) return known
   try {

@@ -40,7 +40,7 @@ export function createWebdav(services: DavServices, basePath = ''): Protocol {
       const method = methods.get(request.method)
       if (method === undefined) throw new Failure('method', `The methods here are ${allow}.`)
       if (isWithin(target.path, principalsPath)) return request.method === 'OPTIONS' ? options() : principal(context)
-      await applyIf(context)
+      if (request.headers.has('if')) await applyIf(context)
       return method(context)
     },
     refuse: (failure, request) =>
