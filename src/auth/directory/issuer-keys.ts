@@ -1,6 +1,6 @@
 import type { CryptoKey, JSONWebKeySet, JWSHeaderParameters } from 'jose'
 import type { Clock } from '../../core/clock.js'
-import { Failure } from '../../core/failure.js'
+import { Failure, isFailure } from '../../core/failure.js'
 import { isLoopback } from './forward-service.js'
 
 /** The public keys of an issuer of tokens. */
@@ -90,9 +90,9 @@ export async function openIssuerKeys(options: IssuerKeysOptions): Promise<Issuer
         const found = await (await again())?.find(header)
         if (found !== undefined) return found
       } catch (error) {
-        throw unavailable(error)
+        throw isFailure(error) ? error : unavailable(error)
       }
-      if (failed !== undefined) throw unavailable(failed)
+      if (failed !== undefined) throw isFailure(failed) ? failed : unavailable(failed)
       return []
     },
   }
@@ -110,7 +110,7 @@ async function fetchKeys(options: IssuerKeysOptions): Promise<JSONWebKeySet> {
   const url = options.keysUrl ?? (await discover(options))
   const found = await fetchJson(url, options)
   if (!Array.isArray(found['keys']) || found['keys'].length > mostKeys)
-    throw new Error(`${url} holds no list of at most ${mostKeys} keys`)
+    throw unavailable(new Error(`${url} holds no list of at most ${mostKeys} keys`))
   return found as unknown as JSONWebKeySet
 }
 
@@ -119,9 +119,10 @@ async function discover(options: IssuerKeysOptions): Promise<string> {
   const { issuer, allowHttp } = options
   const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`
   const found = await fetchJson(url, options)
-  if (found['issuer'] !== issuer) throw new Error(`${url} is of another issuer`)
+  if (found['issuer'] !== issuer) throw unavailable(new Error(`${url} is of another issuer`))
   const keysUrl = found['jwks_uri']
-  if (typeof keysUrl !== 'string' || !isSafeUrl(keysUrl, allowHttp)) throw new Error(`${url} names no safe jwks_uri`)
+  if (typeof keysUrl !== 'string' || !isSafeUrl(keysUrl, allowHttp))
+    throw unavailable(new Error(`${url} names no safe jwks_uri`))
   return keysUrl
 }
 
@@ -140,10 +141,11 @@ async function fetchJson(
     if (response.status !== 200 || bytes > mostBytes) break
     chunks.push(chunk)
   }
-  if (response.status !== 200) throw new Error(`${url} answered ${response.status}`)
-  if (bytes > mostBytes) throw new Error(`${url} is longer than ${mostBytes} bytes`)
+  if (response.status !== 200) throw unavailable(new Error(`${url} answered ${response.status}`))
+  if (bytes > mostBytes) throw unavailable(new Error(`${url} is longer than ${mostBytes} bytes`))
   const found: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'))
-  if (typeof found !== 'object' || found === null || Array.isArray(found)) throw new Error(`${url} is no JSON object`)
+  if (typeof found !== 'object' || found === null || Array.isArray(found))
+    throw unavailable(new Error(`${url} is no JSON object`))
   return found as Readonly<Record<string, unknown>>
 }
 
