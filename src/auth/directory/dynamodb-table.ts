@@ -1,5 +1,4 @@
-import { DynamoDB } from '@aws-sdk/client-dynamodb'
-import type { UpdateItemCommandInput } from '@aws-sdk/client-dynamodb'
+import type { DynamoDB, UpdateItemCommandInput } from '@aws-sdk/client-dynamodb'
 import { Failure } from '../../core/failure.js'
 import type { ListedRow, RowChange, TableRow, TableUser, UsersTable } from './users-table.js'
 
@@ -24,34 +23,18 @@ const maxWaiting = 64
 const maxSockets = 32
 const retryAfterSeconds = 5
 
+type Send<Answer> = (client: DynamoDB, options: { readonly abortSignal: AbortSignal }) => Promise<Answer>
+
 type Key = Readonly<Record<string, { S: string }>>
 
 /** A users table by the AWS SDK, with the credentials of its default chain. Nothing is sent before the first verb. */
 export class DynamodbTable implements UsersTable {
   readonly #options: DynamodbTableOptions
-  readonly #client: DynamoDB
+  #client: Promise<DynamoDB> | undefined
   #waiting = 0
 
   constructor(options: DynamodbTableOptions) {
-    const { region, endpoint } = options
     this.#options = options
-    this.#client = withoutWarnings(
-      () =>
-        new DynamoDB({
-          ...(region !== undefined && { region }),
-          ...(endpoint !== undefined && { endpoint }),
-          maxAttempts: tries,
-          requestHandler: {
-            connectionTimeout: connectMilliseconds,
-            requestTimeout: answerMilliseconds,
-            throwOnRequestTimeout: true,
-            httpAgent: { keepAlive: true, maxSockets },
-            httpsAgent: { keepAlive: true, maxSockets },
-            logger: silent,
-          },
-          logger: silent,
-        }),
-    )
   }
 
   async find(
@@ -60,8 +43,8 @@ export class DynamodbTable implements UsersTable {
   ): Promise<TableRow | undefined> {
     const { table, sortKey } = this.#options
     const key = this.#key(user)
-    const { Item: row } = await this.#ask((options) =>
-      this.#client.getItem(
+    const { Item: row } = await this.#ask((client, options) =>
+      client.getItem(
         {
           TableName: table,
           Key: key,
@@ -133,8 +116,8 @@ export class DynamodbTable implements UsersTable {
   }
 
   async remove(user: string): Promise<void> {
-    const done = await this.#conditional((options) =>
-      this.#client.deleteItem(
+    const done = await this.#conditional((client, options) =>
+      client.deleteItem(
         {
           TableName: this.#options.table,
           Key: this.#key(user),
@@ -151,8 +134,8 @@ export class DynamodbTable implements UsersTable {
     const { table, realm, sortKey } = this.#options
     let start: Key | undefined
     do {
-      const page = await this.#ask((options) =>
-        this.#client.query(
+      const page = await this.#ask((client, options) =>
+        client.query(
           {
             TableName: table,
             KeyConditionExpression: '#realm = :realm',
@@ -172,7 +155,10 @@ export class DynamodbTable implements UsersTable {
   }
 
   close(): void {
-    this.#client.destroy()
+    void this.#client?.then(
+      (client) => client.destroy(),
+      () => undefined,
+    )
   }
 
   #key(user: string): Key {
@@ -184,15 +170,13 @@ export class DynamodbTable implements UsersTable {
     input: Omit<UpdateItemCommandInput, 'TableName' | 'ReturnValues'>,
   ): Promise<'made' | 'changed' | undefined> {
     const TableName = this.#options.table
-    const done = await this.#conditional((options) =>
-      this.#client.updateItem({ ...input, TableName, ReturnValues: 'ALL_OLD' }, options),
+    const done = await this.#conditional((client, options) =>
+      client.updateItem({ ...input, TableName, ReturnValues: 'ALL_OLD' }, options),
     )
     return done && (done.Attributes === undefined ? 'made' : 'changed')
   }
 
-  async #conditional<Answer>(
-    send: (options: { abortSignal: AbortSignal }) => Promise<Answer>,
-  ): Promise<Answer | undefined> {
+  async #conditional<Answer>(send: Send<Answer>): Promise<Answer | undefined> {
     try {
       return await this.#ask(send)
     } catch (error) {
@@ -201,8 +185,13 @@ export class DynamodbTable implements UsersTable {
     }
   }
 
+  async #sent<Answer>(send: Send<Answer>, abortSignal: AbortSignal): Promise<Answer> {
+    this.#client ??= openClient(this.#options)
+    return await send(await this.#client, { abortSignal })
+  }
+
   /** The deadline holds for everything, the search for credentials too, which no signal ends. */
-  async #ask<Answer>(send: (options: { abortSignal: AbortSignal }) => Promise<Answer>): Promise<Answer> {
+  async #ask<Answer>(send: Send<Answer>): Promise<Answer> {
     if (this.#waiting >= maxWaiting) throw unavailable('too many wait for it')
     this.#waiting += 1
     const abort = new AbortController()
@@ -214,7 +203,7 @@ export class DynamodbTable implements UsersTable {
       }, patienceMilliseconds)
     })
     try {
-      return await Promise.race([send({ abortSignal: abort.signal }), late])
+      return await Promise.race([this.#sent(send, abort.signal), late])
     } catch (error) {
       throw failureOf(error, this.#options)
     } finally {
@@ -222,6 +211,28 @@ export class DynamodbTable implements UsersTable {
       this.#waiting -= 1
     }
   }
+}
+
+/** The SDK takes a quarter of a second to load: a server that nobody asks yet starts without it. */
+async function openClient({ region, endpoint }: DynamodbTableOptions): Promise<DynamoDB> {
+  const sdk = await import('@aws-sdk/client-dynamodb')
+  return withoutWarnings(
+    () =>
+      new sdk.DynamoDB({
+        ...(region !== undefined && { region }),
+        ...(endpoint !== undefined && { endpoint }),
+        maxAttempts: tries,
+        requestHandler: {
+          connectionTimeout: connectMilliseconds,
+          requestTimeout: answerMilliseconds,
+          throwOnRequestTimeout: true,
+          httpAgent: { keepAlive: true, maxSockets },
+          httpsAgent: { keepAlive: true, maxSockets },
+          logger: silent,
+        },
+        logger: silent,
+      }),
+  )
 }
 
 const attributes = { '#password': 'password', '#salt': 'salt', '#scopes': 'scopes' }

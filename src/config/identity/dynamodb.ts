@@ -101,7 +101,6 @@ async function openTable(
 }
 
 async function tableOf({ table, realm, sortKey, region, endpoint }: TableSettings): Promise<UsersTable> {
-  // The AWS SDK takes a tenth of a second to load.
   const { DynamodbTable } = await import('../../auth/directory/dynamodb-table.js')
   return new DynamodbTable({
     table,
