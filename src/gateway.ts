@@ -3,12 +3,18 @@ import type { Logger } from 'pino'
 import type { Authenticator } from './auth/authenticator.js'
 import { permitOf } from './auth/grant.js'
 import { guard } from './auth/guard.js'
+import { belowHome } from './auth/home-view.js'
+import type { HomeSet } from './auth/home-view.js'
 import type { Identity } from './auth/identity.js'
 import { principalOf } from './auth/identity.js'
 import type { Links, OpenedLink } from './auth/links.js'
+import { withinQuota } from './auth/quota-store.js'
+import { makeHome } from './auth/make-home.js'
+import type { Permit } from './auth/permit.js'
 import type { StoreSource } from './auth/source.js'
-import type { Locks } from './catalog/locks.js'
+import type { LockHolder, Locks } from './catalog/locks.js'
 import type { Properties } from './catalog/properties.js'
+import type { Usage } from './catalog/usage.js'
 import { Failure, isFailure } from './core/failure.js'
 import type { Header, HttpRequest, HttpResponse } from './core/http.js'
 import { isOwnPath, isWithin, parseTarget, withoutBase } from './core/path.js'
@@ -34,6 +40,8 @@ export interface GatewayOptions {
   readonly stores: StoreSource
   readonly locks: Locks
   readonly properties: Properties
+  /** What callers with a quota have used of it. */
+  readonly usage: Usage
   readonly surfaces: Readonly<Record<SurfaceName, Protocol>>
   readonly ownPages: OwnPages
   /** What each listener speaks, by its name; everything where it is not listed. */
@@ -146,6 +154,8 @@ class OneGateway implements Gateway {
     const { locks, properties, stores, basePath, publicOrigins } = this.#options
     const permit = permitOf(identity)
     const holder = { principal: principalOf(identity), tokens: new Set<string>() }
+    if (identity.home !== undefined || identity.quotaBytes !== undefined)
+      return { ...(await this.#atHome(identity, permit, holder)), identity, holder, basePath, publicOrigins }
     const guarded = guard({ store: await stores.storeFor(identity), locks, properties }, permit, holder)
     return {
       // Each by its name: an object that begins with a spread costs microseconds.
@@ -158,6 +168,18 @@ class OneGateway implements Gateway {
       basePath,
       publicOrigins,
     }
+  }
+
+  /** What a caller holds who has a home, which is made where it is missing and the caller may. */
+  async #atHome(identity: Identity, permit: Permit, holder: LockHolder): Promise<HomeSet> {
+    const { home, quotaBytes } = identity
+    if (home === undefined)
+      throw new Failure('denied', 'Your account has a quota but no home for it to count. Ask the administrator.')
+    const { locks, properties, stores, usage } = this.#options
+    const whole = await stores.storeFor(identity)
+    const store = quotaBytes === undefined ? whole : withinQuota(whole, { home, quotaBytes, usage })
+    await makeHome(home, { store: whole, locks, permit, holder })
+    return belowHome(guard({ store, locks, properties }, permit, holder), permit, home)
   }
 
   #refuse(failure: Failure, request: HttpRequest, protocol: Protocol, notes: RequestNotes): HttpResponse {

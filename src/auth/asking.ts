@@ -82,6 +82,10 @@ export class SeenHeaders {
     return this.#seen.get(key)
   }
 
+  forget(key: string): void {
+    this.#seen.delete(key)
+  }
+
   add(key: string, credential: SeenCredential): void {
     this.#seen.set(key, credential)
     if (this.#seen.size <= mostSeen) return

@@ -5,7 +5,8 @@ import { openMemoryCatalog } from '../catalog/memory.js'
 import { ManualClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import type { HttpRequest } from '../core/http.js'
-import { createAuthenticator, type AuditEvent, type AuthenticatorOptions } from './authenticator.js'
+import type { LoginEvent } from './audit.js'
+import { createAuthenticator, type AuthenticatorOptions } from './authenticator.js'
 import { cached, createCredentialKey } from './cached.js'
 import { catalogDirectory } from './directory/catalog.js'
 import type { Directory, Verdict } from './identity.js'
@@ -63,7 +64,7 @@ async function setUp(
   await accounts.add({ name: '*', grants: ['rw:/home/{user}/**'], passwordHash: 'hash of right' })
   const { calls, hasher } = countingHasher()
   const keyOf = createCredentialKey()
-  const events: AuditEvent[] = []
+  const events: LoginEvent[] = []
   const { after = [], before = [], ...rest } = more
   const authenticator = createAuthenticator({
     schemes: [basicScheme({ realm: 'test' })],

@@ -1,6 +1,7 @@
 import { Failure, isFailure } from '../core/failure.js'
 import { header, type HttpRequest } from '../core/http.js'
 import { Asking, SeenHeaders } from './asking.js'
+import type { LoginEvent } from './audit.js'
 import type { CachedDirectory, CredentialKey } from './cached.js'
 import { allActions, compileGrants } from './grant.js'
 import type { Credential, Directory, Identity } from './identity.js'
@@ -19,18 +20,6 @@ export interface Authenticator {
   challenges(): readonly string[]
 }
 
-/** For the audit log. Never holds a secret; names are bounded and free of control characters. */
-export type AuditEvent =
-  | {
-      readonly event: 'login-failed' | 'login-throttled'
-      readonly name: string
-      /** The source that refused; absent where none knew the name. */
-      readonly source?: string
-      readonly why: string
-      readonly address?: string
-    }
-  | { readonly event: 'source-unavailable'; readonly source: string; readonly cause: unknown }
-
 export interface AuthenticatorOptions {
   /** In the order in which they are tried. */
   readonly schemes: readonly Scheme[]
@@ -41,7 +30,7 @@ export interface AuthenticatorOptions {
   readonly keyOf: CredentialKey
   /** What callers without a credential may do; absent: they are asked for one. */
   readonly anonymous?: { readonly grants: readonly string[] }
-  readonly audit: (event: AuditEvent) => void
+  readonly audit: (event: LoginEvent) => void
 }
 
 /** Throws `invalid` where the grants of `anonymous` are not right. */
@@ -156,6 +145,21 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     }
   }
 
+  /** A check whose success is news where the headers are; after a refusal they are new again. */
+  async function checked(asking: Asking, seenKey: string): Promise<Identity> {
+    const isNew = seen.find(seenKey) === undefined
+    try {
+      const identity = await check(asking)
+      const { credential, facts } = asking
+      const name = shown(identity.name)
+      if (isNew) audit({ event: 'login', name, source: identity.source, with: credential.kind, ...addressOf(facts) })
+      return identity
+    } catch (error) {
+      seen.forget(seenKey)
+      throw error
+    }
+  }
+
   return {
     challenges: () => challenges,
     async authenticate(request) {
@@ -163,7 +167,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       if (seenKey === undefined) return withoutCredential(request)
       const known = seen.find(seenKey)
       const asking = known === undefined ? asked(request) : new Asking(request, known, () => credentialOf(request))
-      const identity = (await remembered(asking)) ?? (await check(asking))
+      const identity = (await remembered(asking)) ?? (await checked(asking, seenKey))
       if (known === undefined) seen.add(seenKey, { kind: asking.kind, key: asking.key })
       return identity
     },
@@ -201,9 +205,13 @@ function addressOf({ address }: { readonly address?: string }): { readonly addre
 
 const shownNameLength = 100
 
-/** As JSON would escape it, without the quotes. */
 function shownName(credential: Credential): string {
   const name = credential.kind === 'password' ? credential.name : credential.kind === 'api-key' ? credential.id : ''
+  return shown(name)
+}
+
+/** As JSON would escape it, without the quotes. */
+function shown(name: string): string {
   const short = name.length > shownNameLength ? name.slice(0, shownNameLength) + '…' : name
   return short.replace(
     /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu,

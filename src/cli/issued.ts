@@ -8,7 +8,7 @@ import { Failure, isFailure } from '../core/failure.js'
 import { parseDuration, parseMoment } from './moment.js'
 import { collect, withConfigOptions } from './options.js'
 import type { ConfigOptions } from './options.js'
-import { checkedGrants, table, withState } from './state.js'
+import { checkedGrants, noteKey, table, withState } from './state.js'
 import { print } from './terminal.js'
 
 /** What differs between `postern key`, `postern s3-key` and `postern token`. */
@@ -57,8 +57,9 @@ export function addIssued(program: Command, about: IssuedCommand): Command {
 
   withCommonOptions(command.command('revoke').description(`refuse a ${word} from now on`).argument('<id>')).action(
     async (id: string, options: IssueOptions) => {
-      await withCredentials(options, async (credentials) => {
+      await withCredentials(options, async (credentials, state) => {
         const issued = await found(credentials, about, id, () => credentials.revoke(kind, id))
+        noteKey(state, { what: 'revoked' }, issued)
         if (options.json === true) print(JSON.stringify({ id, name: issued.name, revoked: true }))
         else print(`Revoked the ${word} ${id} of ${issued.name}.`)
       })
@@ -77,10 +78,11 @@ export function addIssued(program: Command, about: IssuedCommand): Command {
     .action(async (id: string, options: IssueOptions) => {
       const overlapSeconds = parseDuration('--overlap', options.overlap ?? '0')
       const expires = expiryOf(options)
-      await withCredentials(options, async (credentials) => {
+      await withCredentials(options, async (credentials, state) => {
         const made = await found(credentials, about, id, () =>
           credentials.rotate(kind, id, { overlapSeconds, ...expires }),
         )
+        noteKey(state, { what: 'rotated', replaces: id }, made.issued)
         const until = overlapSeconds === 0 ? undefined : timeOf(made.old.expires ?? 0)
         if (options.json === true)
           print(JSON.stringify({ ...about.json(made), replaces: id, ...(until !== undefined && { until }) }))
@@ -109,8 +111,9 @@ export async function issue(about: IssuedCommand, name: string, options: IssueOp
       `A ${about.word} needs a grant, for it cannot be given one later: --grant 'r:/some/**'`,
     )
   const expires = expiryOf(options)
-  await withCredentials(options, async (credentials) => {
+  await withCredentials(options, async (credentials, state) => {
     const made = await credentials.issue(about.kind, { name, grants, ...expires })
+    noteKey(state, { what: 'issued' }, made.issued)
     if (options.json === true) print(JSON.stringify(about.json(made)))
     else for (const line of about.lines(made)) print(line)
   })

@@ -3,11 +3,12 @@ import type { Command } from 'commander'
 import { parseKeysConf } from '../auth/directory/keys-conf.js'
 import type { KeysConf } from '../auth/directory/keys-conf.js'
 import { scopeGrant } from '../auth/scope/scope-map.js'
-import type { Credentials } from '../catalog/credentials.js'
+import type { Credentials, Issued } from '../catalog/credentials.js'
 import { reasonOf } from '../config/state.js'
 import { Failure, isFailure } from '../core/failure.js'
 import { withCommonOptions, withCredentials } from './issued.js'
 import type { IssueOptions } from './issued.js'
+import { noteKey } from './state.js'
 import { print } from './terminal.js'
 
 const help = `
@@ -37,8 +38,8 @@ export function addKeyImport(key: Command, finish: (code: number) => void): void
     .addHelpText('after', help)
     .action(async (file: string, options: IssueOptions) => {
       const { facts, problems } = read(file)
-      await withCredentials(options, async (credentials) => {
-        const done = await importAll(credentials, facts)
+      await withCredentials(options, async (credentials, state) => {
+        const done = await importAll(credentials, facts, (issued) => noteKey(state, { what: 'imported' }, issued))
         if (done.refused.length > 0) finish(1)
         if (options.json === true) print(JSON.stringify({ ...done, problems }))
         else for (const line of report(done, file, problems)) print(line)
@@ -68,7 +69,7 @@ function read(file: string): { readonly facts: KeysConf; readonly problems: read
   return { facts, problems }
 }
 
-async function importAll(credentials: Credentials, facts: KeysConf): Promise<Imported> {
+async function importAll(credentials: Credentials, facts: KeysConf, note: (issued: Issued) => void): Promise<Imported> {
   const done: Imported = { imported: [], present: [], refused: [], weak: [] }
   for (const [id, [secret = '', ...others]] of facts.secrets) {
     if (others.length > 0) {
@@ -76,7 +77,7 @@ async function importAll(credentials: Credentials, facts: KeysConf): Promise<Imp
       continue
     }
     try {
-      await credentials.importKey(id, secret, { name: id, grants: [scopeGrant(facts.scopesOf(id))] })
+      note(await credentials.importKey(id, secret, { name: id, grants: [scopeGrant(facts.scopesOf(id))] }))
       done.imported.push(id)
       if (secret.length < fewestSafeCharacters) done.weak.push(id)
     } catch (error) {

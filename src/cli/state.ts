@@ -1,4 +1,6 @@
+import type { KeyEvent, UserEvent } from '../auth/audit.js'
 import { parseGrant } from '../auth/grant.js'
+import type { Issued } from '../catalog/credentials.js'
 import { openState } from '../config/state.js'
 import type { State } from '../config/state.js'
 import type { Config } from '../config/load.js'
@@ -17,6 +19,25 @@ export async function withState(
   } finally {
     await state.close()
   }
+}
+
+/** What a command has done to a user, for the audit log. */
+export function noteUser(
+  { audit, startedBy }: Pick<State, 'audit' | 'startedBy'>,
+  change: Omit<UserEvent, 'event' | 'by'>,
+): void {
+  audit.write({ event: 'user-changed', ...change, by: startedBy })
+}
+
+/** What a command has done to a key or a token, for the audit log. */
+export function noteKey(
+  { audit, startedBy }: Pick<State, 'audit' | 'startedBy'>,
+  change: Pick<KeyEvent, 'what' | 'replaces'>,
+  { kind, id, name, grants, expires }: Issued,
+): void {
+  const what = { ...change, kind, source: 'catalog', id, name, grants }
+  const end = expires === undefined ? {} : { expires: new Date(expires).toISOString() }
+  audit.write({ event: 'key-changed', ...what, ...end, by: startedBy })
 }
 
 /** Grants as they are to be kept. Throws `invalid`. */

@@ -1,9 +1,10 @@
 import { openManagedUsers } from '../config/identity/managed.js'
+import type { UserEvent } from '../auth/audit.js'
 import type { ShownUser, TableUsers } from '../auth/directory/table-users.js'
 import { Failure } from '../core/failure.js'
 import type { ConfigOptions } from './options.js'
 import { settle } from './settings.js'
-import { checkedGrants, table } from './state.js'
+import { checkedGrants, noteUser, table } from './state.js'
 import { print } from './terminal.js'
 
 /** What the commands of `postern user` are told for a table. */
@@ -28,32 +29,36 @@ export interface TableVerbs {
 
 export const tableVerbs: TableVerbs = {
   add: (name, options, password) =>
-    withUsers(options, async (users) => {
+    withUsers(options, async (users, note) => {
       const scopes = scopesOf(options)
       // A name that is taken is found out before anybody types a password.
       if ((await users.find(name)) !== undefined)
         throw new Failure('exists', `There is a user ${JSON.stringify(name)} already.`)
       await users.write(name, { password: await password(), form: formOf(options), ...(scopes && { scopes }) }, 'new')
+      note({ what: 'made', user: name, ...(scopes && { grants: scopes }) })
       report(options, users, { user: name, scopes: scopes ?? [] }, `Added ${name} to ${users.source}.`)
     }),
 
   passwd: (name, options, password) =>
-    withUsers(options, async (users) => {
+    withUsers(options, async (users, note) => {
       const found = await existing(users, name)
       await users.write(name, { password: await password(), form: formOf(options) }, 'existing')
+      note({ what: 'changed', why: 'password', user: name })
       report(options, users, found, `The password of ${name} is changed.`)
     }),
 
   grant: (name, options) =>
-    withUsers(options, async (users) => {
+    withUsers(options, async (users, note) => {
       const scopes = scopesOf(options) ?? []
       await users.write(name, { scopes }, 'existing')
+      note({ what: 'changed', why: 'grants', user: name, grants: scopes })
       report(options, users, { user: name, scopes }, `The grants of ${name} are changed.`)
     }),
 
   rm: (name, options) =>
-    withUsers(options, async (users) => {
+    withUsers(options, async (users, note) => {
       await users.remove(name)
+      note({ what: 'removed', user: name })
       if (options.json === true) print(JSON.stringify({ name, removed: true }))
       else print(`Removed ${name}.`)
     }),
@@ -74,11 +79,18 @@ export const tableVerbs: TableVerbs = {
   },
 }
 
-async function withUsers(options: TableUserOptions, work: (users: TableUsers) => Promise<void>): Promise<void> {
+type Change = Pick<UserEvent, 'what' | 'why' | 'user' | 'grants'>
+
+async function withUsers(
+  options: TableUserOptions,
+  work: (users: TableUsers, note: (change: Change) => void) => Promise<void>,
+): Promise<void> {
   const managed = await openManagedUsers(settle(options), options.directory)
   try {
-    await work(managed.users)
-    if (!managed.told && options.json !== true)
+    const { state, users } = managed
+    const { source, realm } = users
+    await work(users, (change) => state && noteUser(state, { ...change, source, realm }))
+    if (state === undefined && options.json !== true)
       print(
         'There is no state here: servers elsewhere may let in whom they remember until their cacheSeconds are over.',
       )

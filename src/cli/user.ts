@@ -6,7 +6,7 @@ import { Failure } from '../core/failure.js'
 import { withCredentials } from './issued.js'
 import { collect, withConfigOptions } from './options.js'
 import type { ConfigOptions } from './options.js'
-import { checkedGrants, table, withState } from './state.js'
+import { checkedGrants, noteUser, table, withState } from './state.js'
 import type { TableUserOptions, TableVerbs } from './table-user.js'
 import { askForNewPassword, print, readPasswordFromStdin } from './terminal.js'
 
@@ -44,12 +44,14 @@ export function addUser(program: Command): void {
     .action(async (name: string, options: UserOptions) => {
       if (isOfTable(options)) return (await tableVerbs()).add(name, options, () => newPassword(options))
       const grants = checkedGrants(options.grant)
-      await withState(options, async ({ accounts, hasher }) => {
+      await withState(options, async (state) => {
+        const { accounts, hasher } = state
         // A name that is taken is found out before anybody types a password.
         if ((await accounts.find(name)) !== undefined)
           throw new Failure('exists', `There is a user ${JSON.stringify(name)} already.`)
         const passwordHash = await hasher.hash(await newPassword(options))
         const account = await accounts.add({ name, grants, passwordHash })
+        noteUser(state, { what: 'made', source: 'catalog', user: account.name, grants })
         report(options, account, `Added ${account.name}.${grants.length === 0 ? ' It has no grant yet.' : ''}`)
       })
     })
@@ -57,10 +59,12 @@ export function addUser(program: Command): void {
   withPassword(named(user, 'passwd', 'set the password of a user')).action(
     async (name: string, options: UserOptions) => {
       if (isOfTable(options)) return (await tableVerbs()).passwd(name, options, () => newPassword(options))
-      await withState(options, async ({ accounts, hasher }) => {
+      await withState(options, async (state) => {
+        const { accounts, hasher } = state
         if ((await accounts.find(name)) === undefined)
           throw new Failure('not-found', `There is no user ${JSON.stringify(name)}.`)
         const account = await accounts.setPassword(name, await hasher.hash(await newPassword(options)))
+        noteUser(state, { what: 'changed', why: 'password', source: 'catalog', user: account.name })
         report(options, account, `The password of ${account.name} is changed.`)
       })
     },
@@ -71,8 +75,9 @@ export function addUser(program: Command): void {
     .action(async (name: string, options: UserOptions) => {
       if (isOfTable(options)) return (await tableVerbs()).grant(name, options)
       const grants = checkedGrants(options.grant)
-      await withState(options, async ({ accounts }) => {
-        const account = await accounts.setGrants(name, grants)
+      await withState(options, async (state) => {
+        const account = await state.accounts.setGrants(name, grants)
+        noteUser(state, { what: 'changed', why: 'grants', source: 'catalog', user: account.name, grants })
         report(options, account, `The grants of ${account.name} are changed.`)
       })
     })
@@ -84,8 +89,10 @@ export function addUser(program: Command): void {
     named(user, verb, disabled ? 'refuse a user from now on' : 'let a disabled user in again').action(
       async (name: string, options: UserOptions) => {
         if (isOfTable(options)) return (await tableVerbs()).disable(name)
-        await withState(options, async ({ accounts }) => {
-          const account = await accounts.setDisabled(name, disabled)
+        await withState(options, async (state) => {
+          const account = await state.accounts.setDisabled(name, disabled)
+          const why = disabled ? 'disabled' : 'enabled'
+          noteUser(state, { what: 'changed', why, source: 'catalog', user: account.name })
           report(options, account, `${account.name} is ${disabled ? 'disabled' : 'enabled'}.`)
         })
       },
@@ -93,8 +100,9 @@ export function addUser(program: Command): void {
 
   named(user, 'rm', 'remove a user').action(async (name: string, options: UserOptions) => {
     if (isOfTable(options)) return (await tableVerbs()).rm(name, options)
-    await withCredentials(options, async (credentials, { accounts }) => {
-      await accounts.remove(name)
+    await withCredentials(options, async (credentials, state) => {
+      await state.accounts.remove(name)
+      noteUser(state, { what: 'removed', source: 'catalog', user: name.normalize('NFC') })
       if (options.json === true) print(JSON.stringify({ name, removed: true }))
       else {
         print(`Removed ${name}.`)

@@ -26,6 +26,15 @@ export async function begin(config: Config, log: Logger, adminPassword: string |
     await ground.mend()
     const asksCatalog = config.identity.some(({ kind }) => kind === 'catalog')
     const admin = asksCatalog ? await ensureAdmin(ground.accounts, ground.hasher, adminPassword) : undefined
+    if (admin !== undefined)
+      ground.audit.write({
+        event: 'user-changed',
+        what: 'made',
+        source: 'catalog',
+        user: admin.name,
+        grants: admin.grants,
+        by: ground.startedBy,
+      })
     return { ground, admin, setup: await prepareSetup(config) }
   } catch (error) {
     await ground.close()

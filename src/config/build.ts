@@ -166,20 +166,26 @@ class OneServer implements Server {
 }
 
 function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => Promise<boolean>): Gateway {
-  const { catalog, store, locks, properties, directories, links, throttle, keyOf } = ground
+  const { catalog, store, locks, properties, usage, directories, links, throttle, keyOf } = ground
   const authenticator = createAuthenticator({
     schemes: schemesFor(directories, config.basicRealm),
     directories,
     throttle,
     keyOf,
     ...(config.anonymous && { anonymous: config.anonymous }),
-    audit: (event) =>
-      log.warn('cause' in event ? { ...event, cause: undefined, err: event.cause } : event, event.event),
+    audit: (event) => {
+      ground.audit.write(event)
+      if (event.event === 'login') return
+      log.warn('cause' in event ? { ...event, cause: undefined, err: event.cause } : event, event.event)
+    },
   })
   const usersCalls = createUsersCalls({
     authenticate: (request) => authenticator.authenticate(request),
     users: ground.users,
-    audit: (event) => log.info(event, event.event),
+    audit: (event) => {
+      ground.audit.write(event)
+      log.info(event, event.event)
+    },
   })
   return createGateway({
     links,
@@ -188,6 +194,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
     stores: { storeFor: async () => store, close: async () => undefined },
     locks,
     properties,
+    usage,
     surfaces: {
       webdav: createWebdav(
         {
@@ -232,7 +239,10 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
   })
 }
 
-function limitsOf({ rateLimits, trustedProxies, proxyHeaders }: Config, { catalog, secret }: Ground): RequestLimits {
+function limitsOf(
+  { rateLimits, trustedProxies, proxyHeaders }: Config,
+  { catalog, secret, audit }: Ground,
+): RequestLimits {
   const seal = hmacUnder(secret)
   const clock = systemClock
   const own = proxyTrust(['127.0.0.0/8', '::1', ...trustedProxies], proxyHeaders)
@@ -240,5 +250,6 @@ function limitsOf({ rateLimits, trustedProxies, proxyHeaders }: Config, { catalo
     address: createRateLimit({ rate: rateLimits.address, clock, catalog, name: 'address', seal }),
     identity: createRateLimit({ rate: rateLimits.identity, clock, catalog, name: 'identity', seal }),
     isExempt: (address) => own?.covers(address) === true,
+    audit,
   })
 }

@@ -6,6 +6,7 @@ import { isFailure } from '../core/failure.js'
 /** What the first start made. */
 export interface FirstAdmin {
   readonly name: string
+  readonly grants: readonly string[]
   /** Where it was made up here and must be shown, once. */
   readonly password?: string
 }
@@ -18,14 +19,15 @@ export async function ensureAdmin(
 ): Promise<FirstAdmin | undefined> {
   if (!(await accounts.isEmpty())) return undefined
   const password = given ?? randomPassword()
+  const admin = { name: 'admin', grants: ['rw:/**'] }
   try {
-    await accounts.add({ name: 'admin', grants: ['rw:/**'], passwordHash: await hasher.hash(password) })
+    await accounts.add({ ...admin, passwordHash: await hasher.hash(password) })
   } catch (error) {
     // Another process that starts at the same time was first.
     if (isFailure(error, 'exists')) return undefined
     throw error
   }
-  return given === undefined ? { name: 'admin', password } : { name: 'admin' }
+  return given === undefined ? { ...admin, password } : admin
 }
 
 /** 24 letters and digits that no one mistakes for each other, in groups: some 117 bits. The dots keep rclone from taking it for one that it has obscured. */

@@ -5,6 +5,7 @@ import { thinned } from '../auth/audit.js'
 import type { Audit } from '../auth/audit.js'
 import { createCredentialKey } from '../auth/cached.js'
 import type { CachedDirectory, CredentialKey } from '../auth/cached.js'
+import { bytesBelow } from '../auth/quota-store.js'
 import type { TableUsers } from '../auth/directory/table-users.js'
 import type { Directory } from '../auth/identity.js'
 import type { Links } from '../auth/links.js'
@@ -17,6 +18,8 @@ import { catalogProperties } from '../catalog/properties.js'
 import type { Properties } from '../catalog/properties.js'
 import { openSecret } from '../catalog/secret.js'
 import { mendMoves, tended } from '../catalog/tended.js'
+import { createUsage } from '../catalog/usage.js'
+import type { Usage } from '../catalog/usage.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import type { Store } from '../store/store.js'
@@ -37,6 +40,8 @@ export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher' | 
   readonly store: Store
   readonly locks: Locks
   readonly properties: Properties
+  /** What lies below the homes of callers with a quota. */
+  readonly usage: Usage
   /** In the order in which they are asked. */
   readonly directories: readonly (Directory | CachedDirectory)[]
   /** Those whose users Postern may manage. */
@@ -125,6 +130,7 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
     store: tended(files, records),
     locks,
     properties,
+    usage: createUsage({ catalog, clock, count: (tree) => bytesBelow(files, tree) }),
     directories: sources.directories,
     users: sources.users,
     links: sources.links,

@@ -1,5 +1,6 @@
 import { mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Audit } from '../auth/audit.js'
 import { createPasswordHasher } from '../auth/password-hash.js'
 import type { PasswordHasher } from '../auth/password-hash.js'
 import { Accounts } from '../catalog/accounts.js'
@@ -9,6 +10,7 @@ import { openSecret } from '../catalog/secret.js'
 import { openSqliteCatalog } from '../catalog/sqlite.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
+import { commandUser, openAuditFile } from './audit-file.js'
 import type { Config } from './load.js'
 
 /** What Postern remembers, opened for one process. */
@@ -16,17 +18,21 @@ export interface State {
   readonly catalog: Catalog
   readonly accounts: Accounts
   readonly hasher: PasswordHasher
+  readonly audit: Audit
+  /** Who has started this process, as the audit log names those who give commands. */
+  readonly startedBy: string
   close(): Promise<void>
 }
 
 /**
  * Opens the state directory. A process of root first becomes the owner of it for good, so that no file in there ever
  * belongs to root by accident. With `create` it is made (0700) where there is none; else that is `not-found`. Throws
- * `unavailable` where it cannot be made or used.
+ * `unavailable` where it cannot be made or used. `onTrouble` is told when the audit log cannot be
+ * written; without it, standard error is.
  */
 export async function openState(
   config: Pick<Config, 'state' | 'durability'>,
-  options: { readonly create: boolean },
+  options: { readonly create: boolean; readonly onTrouble?: (error: unknown, message: string) => void },
 ): Promise<State> {
   const { state, durability } = config
   if (options.create) makeDirectory(state, 'state', 'Name another place with --state.')
@@ -37,13 +43,32 @@ export async function openState(
       `There is no state directory ${state} yet. Start "postern serve" first, or name the right one with --state or --config.`,
     )
   if (!owner.isDirectory()) throw new Failure('not-directory', `The state ${state} is not a directory.`)
+  const { onTrouble = complain } = options
+  const startedBy = commandUser()
   becomeOwner(owner)
-  const catalog = await openSqliteCatalog({ file: join(state, 'catalog.sqlite'), clock: systemClock, durability })
+  const audit = openAuditFile({
+    state,
+    clock: systemClock,
+    onTrouble: (error) => onTrouble(error, 'the audit log cannot be written'),
+  })
+  const catalog = await openSqliteCatalog({
+    file: join(state, 'catalog.sqlite'),
+    clock: systemClock,
+    durability,
+  }).catch((error: unknown) => {
+    audit.close()
+    throw error
+  })
   return {
     catalog,
     accounts: new Accounts(catalog, systemClock),
     hasher: createPasswordHasher(),
-    close: () => catalog.close(),
+    audit,
+    startedBy,
+    async close() {
+      audit.close()
+      await catalog.close()
+    },
   }
 }
 
@@ -83,6 +108,10 @@ export function reasonOf(error: unknown): string {
     default:
       return code ?? String(error)
   }
+}
+
+function complain(error: unknown, message: string): void {
+  process.stderr.write(`${message}: ${reasonOf(error)}\n`)
 }
 
 function userName(): string {

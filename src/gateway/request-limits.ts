@@ -1,5 +1,7 @@
+import type { Audit, LimitEvent } from '../auth/audit.js'
 import { networkOf } from '../auth/throttle.js'
 import type { RateLimit } from '../auth/rate-limit.js'
+import { isFailure } from '../core/failure.js'
 import type { FinishedExchange } from './access-log.js'
 import type { HttpRequest } from '../core/http.js'
 
@@ -8,7 +10,7 @@ export interface RequestLimits {
   /** Before anything is done for a request. Throws `throttled`. */
   enter(request: HttpRequest): void
   /** When it is known who asks. Throws `throttled`. */
-  enterAs(principal: string): void
+  enterAs(principal: string, request: HttpRequest): void
   /** When it is over; `principal` where it was known. */
   finished(exchange: FinishedExchange, principal: string | undefined): void
 }
@@ -18,10 +20,11 @@ export interface RequestLimitsOptions {
   readonly identity: RateLimit
   /** Addresses that stand for many or for ourselves: loopback, proxies. */
   readonly isExempt: (address: string | undefined) => boolean
+  readonly audit: Audit
 }
 
 /** An IPv6 client is counted by its network, as the throttle of logins does. Callers without a login have no identity to count by. */
-export function createRequestLimits({ address, identity, isExempt }: RequestLimitsOptions): RequestLimits {
+export function createRequestLimits({ address, identity, isExempt, audit }: RequestLimitsOptions): RequestLimits {
   /** By address, undefined for the exempt: they come again and again. */
   const subjects = new Map<string, string | undefined>()
   const subjectOf = ({ peer: { address: from } }: HttpRequest): string | undefined => {
@@ -32,13 +35,24 @@ export function createRequestLimits({ address, identity, isExempt }: RequestLimi
     subjects.set(from, subject)
     return subject
   }
+  const told = (enter: () => void, event: LimitEvent): void => {
+    try {
+      enter()
+    } catch (error) {
+      if (isFailure(error, 'throttled')) audit.write(event)
+      throw error
+    }
+  }
   return {
     enter(request) {
       const subject = subjectOf(request)
-      if (subject !== undefined) address.enter(subject)
+      if (subject !== undefined)
+        told(() => address.enter(subject), { event: 'rate-limited', why: 'address', address: subject })
     },
-    enterAs(principal) {
-      if (principal !== anonymous) identity.enter(principal)
+    enterAs(principal, { peer }) {
+      if (principal === anonymous) return
+      const from = peer.address === undefined ? {} : { address: peer.address }
+      told(() => identity.enter(principal), { event: 'rate-limited', why: 'identity', name: principal, ...from })
     },
     finished({ request, received, sent }, principal) {
       const bytes = received + sent.bodyBytes

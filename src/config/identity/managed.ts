@@ -5,13 +5,14 @@ import { systemClock } from '../../core/clock.js'
 import { Failure, isFailure } from '../../core/failure.js'
 import type { Config } from '../load.js'
 import { openState } from '../state.js'
+import type { State } from '../state.js'
 import { identityKinds } from './kinds.js'
 
 /** The users of a source that are managed for as long as it is open. */
 export interface ManagedUsers {
   readonly users: TableUsers
-  /** Whether the servers of this state learn of changes at once: there is such a state. */
-  readonly told: boolean
+  /** Where changes are noted. Absent: there is no state here, and its servers do not learn of changes at once. */
+  readonly state?: Pick<State, 'audit' | 'startedBy'>
   close(): Promise<void>
 }
 
@@ -29,13 +30,13 @@ export async function openManagedUsers(config: Config, name: string): Promise<Ma
     throw error
   })
   const catalog = state?.catalog ?? openMemoryCatalog({ clock: systemClock })
-  const close = (): Promise<void> => catalog.close()
+  const close = (): Promise<void> => (state ?? catalog).close()
   try {
     const hasher = state?.hasher ?? createPasswordHasher()
     const users = await kind.manage(name, setting.settings, { catalog, hasher, clock: systemClock })
     return {
       users,
-      told: state !== undefined,
+      ...(state && { state }),
       async close() {
         users.close()
         await close()

@@ -1,3 +1,4 @@
+import type { AccountEvent } from '../../auth/audit.js'
 import type { PasswordForm, ShownUser, TableUsers, UserChange } from '../../auth/directory/table-users.js'
 import { compileGrants, parseGrant } from '../../auth/grant.js'
 import type { Identity } from '../../auth/identity.js'
@@ -18,18 +19,7 @@ export interface UsersCallsOptions {
   /** The tables of the configuration. */
   readonly users: readonly TableUsers[]
   /** Told who has changed which user. */
-  readonly audit: (event: UserChanged) => void
-}
-
-/** For the audit log. */
-export interface UserChanged {
-  readonly event: 'user-changed'
-  readonly what: 'made' | 'changed' | 'removed'
-  readonly source: string
-  readonly realm: string
-  readonly user: string
-  readonly by: string
-  readonly address?: string
+  readonly audit: (event: AccountEvent) => void
 }
 
 const maxBodyBytes = 64 * 1024
@@ -86,7 +76,7 @@ async function answer(
     return isRead ? json(200, { data: await listed(table) }) : notAllowed('GET, HEAD')
   }
   if (userWord !== 'user' || user === undefined) throw noSuchCall()
-  const told = (what: UserChanged['what']): void => {
+  const told = (what: 'made' | 'changed' | 'removed'): void => {
     const { address } = request.peer
     const by = principalOf(identity)
     const { source } = table
