@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Leaks } from './leaks.js'
 import type { Answer } from './raw-http.js'
 import { RawConnection } from './raw-http.js'
 
@@ -71,7 +72,9 @@ export interface Server {
   exited(): Promise<number | null>
   /** Serves the same directory and state again, on the same port. */
   restart(): Promise<void>
-  /** Stops and removes what was made. */
+  /** A secret that no log may show; those that go through this object are known already. */
+  useSecret(secret: string): void
+  /** Stops and removes what was made. Throws where a log has shown a secret. */
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -104,6 +107,21 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     throw error
   })
 
+  const leaks = new Leaks()
+  leaks.use(adminPassword)
+  /** What earlier processes have said. */
+  const said: Running[] = []
+  const checkLogs = async (): Promise<void> => {
+    for (const { stdout, stderr } of [...said, running]) {
+      leaks.check('standard output', stdout)
+      leaks.check('standard error', stderr)
+    }
+    for (const name of ['audit.log', 'audit.log.1']) {
+      const text = await readFile(join(state, name), 'utf8').catch(() => '')
+      leaks.check(name, text)
+    }
+  }
+
   const server: Server = {
     get url() {
       return running.url
@@ -121,6 +139,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     stderr: () => running.stderr,
     stdout: () => running.stdout,
     request: async (method, target, request = {}) => {
+      for (const secret of secretsOf(request)) leaks.use(secret)
       const connection = await RawConnection.open(running.port)
       try {
         const bytes = format(method, target, { as: ['admin', adminPassword], ...request }, running.port, true)
@@ -140,7 +159,14 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
       if (done.code !== 0) throw new Error(`postern user add ${name} failed: ${done.stderr}`)
       return [name, password]
     },
-    cli: (command, stdin = '') => run(process.execPath, [program, ...command, '--state', state], { stdin, env }),
+    cli: async (command, stdin = '') => {
+      for (const line of stdin.split('\n')) leaks.use(line)
+      const done = await run(process.execPath, [program, ...command, '--state', state], { stdin, env })
+      leaks.useShown(done.stdout)
+      leaks.check('standard error of a command', done.stderr)
+      return done
+    },
+    useSecret: (secret) => leaks.use(secret),
     stop: async () => {
       running.process.kill('SIGTERM')
       return await running.exited
@@ -152,6 +178,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     },
     exited: () => running.exited,
     restart: async () => {
+      said.push(running)
       running = await launch([...args, '--listen', `127.0.0.1:${running.port}`], env)
     },
     [Symbol.asyncDispose]: async () => {
@@ -159,7 +186,11 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
       const patience = setTimeout(() => running.process.kill('SIGKILL'), 10_000)
       await running.exited
       clearTimeout(patience)
-      await rm(home, { recursive: true, force: true })
+      try {
+        await checkLogs()
+      } finally {
+        await rm(home, { recursive: true, force: true })
+      }
     },
   }
   return server
@@ -195,6 +226,23 @@ export function format(
   } else if (method === 'PUT' && !given.has('content-length') && !given.has('transfer-encoding'))
     lines.push('Content-Length: 0')
   return Buffer.concat([Buffer.from(lines.join('\r\n') + '\r\n\r\n', 'latin1'), ...pieces])
+}
+
+/** What a request shows to be let in. */
+function secretsOf({ as, headers = {} }: RequestOptions): readonly string[] {
+  const shown = Object.entries(headers).flatMap(([name, values]) => {
+    const value = typeof values === 'string' ? values : values.join(' ')
+    if (/^x-api-secret$/i.test(name)) return [value]
+    const [, scheme = '', text = ''] = (/^authorization$/i.test(name) && /^(Basic|Bearer) +(\S+)/i.exec(value)) || []
+    if (/^basic$/i.test(scheme))
+      return [
+        Buffer.from(text, 'base64')
+          .toString()
+          .replace(/^[^:]*:/, ''),
+      ]
+    return text === '' ? [] : [text]
+  })
+  return as ? [as[1], ...shown] : shown
 }
 
 /** The value of an `Authorization` header (RFC 7617). */
