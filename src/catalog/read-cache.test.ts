@@ -113,7 +113,9 @@ const step = fc.oneof(
   }),
   fc.record({ kind: fc.constant('both' as const), handle, name: anyName, next: fc.constantFrom('3', undefined) }),
   fc.record({ kind: fc.constant('count' as const), handle, name: anyName }),
-  fc.record({ kind: fc.constant('pass' as const), seconds: fc.constantFrom(1, 3) }),
+  fc.record({ kind: fc.constant('pass' as const), seconds: fc.constantFrom(1, 3, 11) }),
+  // More than a small group holds, and back.
+  fc.record({ kind: fc.constant('crowd' as const), handle, next: fc.constantFrom('4', undefined) }),
 )
 
 it('gives what a catalog without a cache gives, whatever is done with two handles', async () => {
@@ -131,6 +133,11 @@ it('gives what a catalog without a cache gives, whatever is done with two handle
             continue
           }
           const catalog = handles[one.handle === 0 ? 0 : 1]
+          if (one.kind === 'crowd') {
+            const next = one.next === undefined ? undefined : bytes(one.next)
+            await Promise.all(Array.from({ length: 20 }, (_, at) => catalog.swap('g', `a//crowd${at}`, next, 'any')))
+            continue
+          }
           const { name } = one
           if (one.kind === 'get') seen.push(text((await catalog.get('g', name))?.value))
           else if (one.kind === 'list')

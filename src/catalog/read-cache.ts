@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.js'
 import type { Item, NamedItem } from './catalog.js'
+import { SmallGroups } from './small-groups.js'
 import type { WalIndex } from './wal-index.js'
 
 /** What is kept of a name. Strings, one character for each byte: the garbage collector has a hard time with many small buffers. */
@@ -8,6 +9,11 @@ interface Kept {
   readonly version: string | undefined
   readonly value: string
   /** Milliseconds since the epoch; Infinity for never. */
+  readonly expires: number
+}
+
+/** An item of a group, and until when it is one: milliseconds since the epoch, Infinity for ever. */
+export interface ExpiringItem extends NamedItem {
   readonly expires: number
 }
 
@@ -39,12 +45,14 @@ export class ReadCache {
   /** By group, length of the prefix, and prefix: so a written name finds all the lists in which it stands. */
   readonly #lists = new Map<string, Map<number, Map<string, KeptList>>>()
   readonly #written = new Map<string, Map<string, Kept>>()
+  readonly #small: SmallGroups<Kept>
   #bytes = 0
   #hasWritten = false
 
   constructor(index: WalIndex, clock: Clock) {
     this.#index = index
     this.#clock = clock
+    this.#small = new SmallGroups(clock)
   }
 
   /** Forgets everything if somebody has committed. To be called right before `find`, `list` and reads whose results are kept. */
@@ -68,9 +76,23 @@ export class ReadCache {
 
   /** What a read of all items with the prefix would find, where that is known. */
   list(group: string, prefix: string): readonly NamedItem[] | undefined {
+    const small = this.#small.items(group)
+    if (small !== undefined) return this.#listOf(small, prefix)
     const kept = this.#lists.get(group)?.get(prefix.length)?.get(prefix)
     if (kept === undefined || kept.expires <= this.#clock.now()) return undefined
     return kept.items.map(({ name, value, version }) => ({ name, value: bytesOf(value), version }))
+  }
+
+  /** Whether `learn` would be welcome: the group may be so small that it can be kept whole. */
+  wants(group: string): boolean {
+    return this.#small.wants(group)
+  }
+
+  /** Keeps all items of a group, as `keep` does; undefined says that there are too many. */
+  learn(group: string, items: readonly ExpiringItem[] | undefined): void {
+    const fits = items?.every(({ value }) => value.byteLength <= entryBytes * 4) === true
+    const kept = fits ? new Map(items.map((item) => [item.name, keptOf(item, item.expires)])) : undefined
+    this.#small.learn(group, kept)
   }
 
   /** Keeps what was found after the last `refresh`, in the same turn. */
@@ -117,6 +139,7 @@ export class ReadCache {
         for (const [name, kept] of items) {
           this.#forgetLists(group, name)
           this.#items.get(group)?.delete(name)
+          this.#small.write(group, name, kept.version === undefined ? undefined : kept)
           if (kept.value.length <= maxValueBytes) this.#keep(group, name, kept)
         }
       }
@@ -129,8 +152,24 @@ export class ReadCache {
     this.#forget()
   }
 
-  #live(group: string, name: string, kept = this.#items.get(group)?.get(name)): Kept | undefined {
+  #live(group: string, name: string, kept = this.#known(group, name)): Kept | undefined {
     return kept === undefined || kept.expires > this.#clock.now() ? kept : absent
+  }
+
+  #known(group: string, name: string): Kept | undefined {
+    const kept = this.#items.get(group)?.get(name)
+    if (kept !== undefined) return kept
+    const small = this.#small.items(group)
+    return small && (small.get(name) ?? absent)
+  }
+
+  #listOf(items: ReadonlyMap<string, Kept>, prefix: string): readonly NamedItem[] {
+    const now = this.#clock.now()
+    const found: NamedItem[] = []
+    for (const [name, { value, version, expires }] of items)
+      if (version !== undefined && expires > now && name.startsWith(prefix))
+        found.push({ name, value: bytesOf(value), version })
+    return found.length < 2 ? found : found.sort(byName)
   }
 
   #keep(group: string, name: string, kept: Kept): void {
@@ -153,6 +192,7 @@ export class ReadCache {
   #forget(): void {
     this.#items.clear()
     this.#lists.clear()
+    this.#small.forget()
     this.#bytes = 0
   }
 }
@@ -175,6 +215,11 @@ function itemOf(value: string, version: string): Item {
       return (bytes ??= bytesOf(value))
     },
   }
+}
+
+/** As the catalog lists them. */
+function byName(one: NamedItem, other: NamedItem): number {
+  return Buffer.compare(Buffer.from(one.name), Buffer.from(other.name))
 }
 
 /** A copy each time: whoever gets it may change it. */

@@ -6,7 +6,8 @@ import { Failure } from '../core/failure.js'
 import type { Catalog, Change, Item, NamedItem, Unless } from './catalog.js'
 import { checkChanges, checkItem, checkKey } from './limits.js'
 import type { Database, SqlRow, SqlValue } from './sqlite-engine.js'
-import { ReadCache } from './read-cache.js'
+import { type ExpiringItem, ReadCache } from './read-cache.js'
+import { mostInSmallGroup } from './small-groups.js'
 import { Commits } from './sqlite-commits.js'
 import { bytesOf, firstRow, isBusy, numberOf, openDatabase, patiently, sqliteFailure, textOf } from './sqlite-engine.js'
 import { batchItems, prepareSchema, prepareStatements, type Statements } from './sqlite-schema.js'
@@ -288,7 +289,7 @@ class SqliteCatalog implements Catalog {
 
   #get(group: string, name: string): Item | undefined {
     this.#cache?.refresh()
-    const known = this.#cache?.find(group, name)
+    const known = this.#cache?.find(group, name) ?? (this.#learn(group) ? this.#cache?.find(group, name) : undefined)
     if (known !== undefined) return known.item
     const row = firstRow(this.#statements.get, group, Buffer.from(name), this.#clock.now())
     const item = row && { value: bytesOf(row['value']), version: textOf(row['version']) }
@@ -299,11 +300,32 @@ class SqliteCatalog implements Catalog {
   /** The page with which a list begins; from the cache, if the whole list is in there. */
   #firstPage(group: string, prefix: string, start: Uint8Array, end: Uint8Array): Omit<Page, 'expires'> {
     this.#cache?.refresh()
-    const known = this.#cache?.list(group, prefix)
+    const known =
+      this.#cache?.list(group, prefix) ?? (this.#learn(group) ? this.#cache?.list(group, prefix) : undefined)
     if (known !== undefined) return { batch: known, last: undefined }
     const page = this.#page(group, start, end)
     if (page.last === undefined) this.#cache?.keepList(group, prefix, page.batch, page.expires)
     return page
+  }
+
+  /** Looks through a group that may be small; whether it is. */
+  #learn(group: string): boolean {
+    if (this.#cache?.wants(group) !== true) return false
+    const items: ExpiringItem[] = []
+    const all = this.#statements.list.iterate(group, Buffer.alloc(0), endOf(Buffer.alloc(0)), this.#clock.now())
+    for (const row of all as Iterable<SqlRow>) {
+      const name = Buffer.from(bytesOf(row['name'])).toString()
+      items.push({
+        name,
+        value: bytesOf(row['value']),
+        version: textOf(row['version']),
+        expires: expiryOf(row['expires']),
+      })
+      if (items.length > mostInSmallGroup) break
+    }
+    const small = items.length <= mostInSmallGroup
+    this.#cache.learn(group, small ? items : undefined)
+    return small
   }
 
   #page(group: string, start: Uint8Array, end: Uint8Array): Page {

@@ -37,9 +37,9 @@ export async function putFile(context: FileContext, options: PutOptions): Promis
   const length = announcedLength(request, 'content-length')
   const entityLength = length === undefined ? announcedLength(request, 'x-expected-entity-length') : undefined
   const attributes = attributesOf(context)
+  // Without the signal: when the client goes away the body fails, and to make one costs as much as to open a file.
   const write: WriteOptions = {
-    ...writeConditions(conditions),
-    signal: request.signal,
+    ...(conditions !== undefined && writeConditions(conditions)),
     ...(length !== undefined && { length }),
     ...(entityLength !== undefined && { length: entityLength }),
     ...(modified !== undefined && { modified }),
