@@ -3,12 +3,14 @@ import { describe, expect, it } from 'vitest'
 import { createAuthenticator } from './auth/authenticator.js'
 import { createCredentialKey } from './auth/cached.js'
 import type { Directory } from './auth/identity.js'
+import { bytesBelow } from './auth/quota-store.js'
 import { basicScheme } from './auth/scheme/basic.js'
 import { sharedStore } from './auth/source.js'
 import { createThrottle } from './auth/throttle.js'
 import { catalogLocks } from './catalog/catalog-locks.js'
 import { openMemoryCatalog } from './catalog/memory.js'
 import { catalogProperties } from './catalog/properties.js'
+import { createUsage } from './catalog/usage.js'
 import { systemClock } from './core/clock.js'
 import type { Failure } from './core/failure.js'
 import type { HttpRequest, HttpResponse } from './core/http.js'
@@ -224,6 +226,7 @@ function open(setting: Setting): Gateway {
     stores: sharedStore(store),
     locks: catalogLocks(catalog, systemClock),
     properties: catalogProperties(catalog),
+    usage: createUsage({ catalog, clock: systemClock, count: (tree) => bytesBelow(store, tree) }),
     surfaces: { webdav: dialect('webdav', asked), http: dialect('http', asked) },
     ownPages: createOwnPages({
       ready: setting.ready ?? (async () => (await store.stat(rootPath)) !== undefined),

@@ -1,4 +1,5 @@
 import type { HttpRequest } from '../core/http.js'
+import type { StorePath } from '../core/path.js'
 
 /** Plain, serialisable data in and out, so that a directory can live in another process. */
 
@@ -20,6 +21,10 @@ export interface Identity {
   readonly unixUser?: string
   /** As the source names them. */
   readonly groups?: readonly string[]
+  /** What it sees as the root: requests name paths below it, grants the whole ones. The root itself without it. */
+  readonly home?: StorePath
+  /** Bytes that may lie below its home; without it as many as there is room for. */
+  readonly quotaBytes?: number
 }
 
 /** The stable id of a caller: who owns a lock, who is throttled or limited. */

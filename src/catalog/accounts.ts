@@ -14,6 +14,8 @@ export interface Account {
   readonly created: number
   /** The Unix user it acts as under privilege separation. */
   readonly unixUser?: string
+  /** How many bytes may lie below its home; what the source says without it. */
+  readonly quotaBytes?: number
 }
 
 /** An account as it stands: `version` changes with every change of it and never comes again. */
@@ -24,7 +26,7 @@ export interface StoredAccount {
 
 /** What a new account may be told; the rest has defaults. */
 export type NewAccount = Pick<Account, 'name' | 'grants'> &
-  Partial<Pick<Account, 'passwordHash' | 'disabled' | 'unixUser'>>
+  Partial<Pick<Account, 'passwordHash' | 'disabled' | 'unixUser' | 'quotaBytes'>>
 
 const group = 'users'
 
@@ -101,6 +103,16 @@ export class Accounts {
     return this.#change(name, (account) => ({ ...account, grants }))
   }
 
+  /** Undefined: what the source says. Throws `not-found`. */
+  async setQuota(name: string, quotaBytes: number | undefined): Promise<Account> {
+    return this.#change(name, (account) => {
+      const changed: { -readonly [Key in keyof Account]: Account[Key] } = { ...account }
+      if (quotaBytes === undefined) delete changed.quotaBytes
+      else changed.quotaBytes = quotaBytes
+      return changed
+    })
+  }
+
   async #change(name: string, change: (account: Account) => Account): Promise<Account> {
     const normal = checkUserName(name)
     for (;;) {
@@ -166,7 +178,8 @@ function isRecord(value: unknown): value is Omit<Account, 'name'> {
     typeof record.disabled === 'boolean' &&
     typeof record.created === 'number' &&
     (record.passwordHash === undefined || typeof record.passwordHash === 'string') &&
-    (record.unixUser === undefined || typeof record.unixUser === 'string')
+    (record.unixUser === undefined || typeof record.unixUser === 'string') &&
+    (record.quotaBytes === undefined || typeof record.quotaBytes === 'number')
   )
 }
 

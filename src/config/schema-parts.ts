@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { parseGrant } from '../auth/grant.js'
+import { parseBytes } from '../core/bytes.js'
 import { Failure } from '../core/failure.js'
 
 export const text = z.string({ error: 'must be text' }).min(1, 'must not be empty')
@@ -31,3 +32,19 @@ export const grant = text.superRefine((value, context) => {
     context.addIssue({ code: 'custom', message: error instanceof Failure ? error.message : 'must be a grant' })
   }
 })
+
+const bytesMessage = 'must be a number of bytes, or text such as 500M, 10G or 2T'
+
+/** A number of bytes, with K, M, G or T for powers of 1024. */
+export const bytes = z.union(
+  [
+    z.int().min(1),
+    z.string().transform((value, context) => {
+      const found = parseBytes(value)
+      if (found !== undefined) return found
+      context.addIssue({ code: 'custom', message: bytesMessage })
+      return z.NEVER
+    }),
+  ],
+  { error: bytesMessage },
+)

@@ -28,8 +28,14 @@ export function catalogDirectory(options: CatalogDirectoryOptions): Directory {
     try {
       const grants = expandUser(granted, name)
       compileGrants(grants, source)
-      const unixUser = user?.unixUser
-      return { name, source, grants, ...(unixUser !== undefined && { unixUser }) }
+      const { unixUser, quotaBytes } = user ?? {}
+      return {
+        name,
+        source,
+        grants,
+        ...(unixUser !== undefined && { unixUser }),
+        ...(quotaBytes !== undefined && { quotaBytes }),
+      }
     } catch (error) {
       if (isFailure(error, 'invalid', 'denied')) return undefined
       throw error

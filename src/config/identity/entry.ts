@@ -1,6 +1,8 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { text, whole } from '../schema-parts.js'
+import { homeOf } from '../../auth/home.js'
+import type { HomeSetting } from '../../auth/home.js'
+import { bytes, text, whole } from '../schema-parts.js'
 import type { IdentityKind } from './kind.js'
 import { identityKinds } from './kinds.js'
 
@@ -17,8 +19,32 @@ export const commonSettings = {
     description:
       'Where right credentials are remembered beyond a restart, sealed, in a file `postern-NAME.sqlite` on a local disk. In memory only without it.',
   }),
+  home: text.refine(isHome, 'must be a path below the root such as /home/{user}').optional().meta({
+    description:
+      'What its callers see as the root, such as `/home/{user}`: the server puts it in front of every path that they name, and takes it away from every path that they are shown. Grants always name whole paths. A home that is missing is made on first use for a caller who may create it.',
+  }),
+  quota: bytes.optional().meta({
+    description:
+      'How much may lie below the home of each caller: bytes, or text such as 10G. Needs `home`. More is refused with 507.',
+  }),
 }
-const commonSchema = z.object(commonSettings)
+const commonSchema = z.object(commonSettings).superRefine(({ home, quota }, context) => {
+  if (quota !== undefined && home === undefined)
+    context.addIssue({
+      code: 'custom',
+      path: ['quota'],
+      message: 'counts what is below home, so it needs a home such as /home/{user}',
+    })
+})
+
+function isHome(home: string): boolean {
+  try {
+    homeOf(home, 'user')
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** One identity source as it was understood: plain data. */
 export interface IdentitySetting {
@@ -29,6 +55,8 @@ export interface IdentitySetting {
   readonly cacheSeconds: number
   /** Where successes outlive the process; in memory only without it. */
   readonly cacheFolder?: string
+  /** Where its callers are at home; everywhere without it. */
+  readonly home?: HomeSetting
   /** For the kind's `open`. */
   readonly settings: unknown
 }
@@ -65,12 +93,13 @@ export function identitySettings(
     const [[kind, given] = ['catalog', {}]] = typeof entry === 'string' ? [[entry, {}]] : Object.entries(entry)
     const known = identityKinds.get(kind)
     const { own, shared } = divided(known, given)
-    const { name = kind, cacheSeconds = defaultCacheSeconds, cacheFolder } = commonSchema.parse(shared)
+    const { name = kind, cacheSeconds = defaultCacheSeconds, cacheFolder, home, quota } = commonSchema.parse(shared)
     return {
       kind,
       name,
       cacheSeconds,
       ...(cacheFolder !== undefined && { cacheFolder: resolve(directory, cacheFolder) }),
+      ...(home !== undefined && { home: { home, ...(quota !== undefined && { quotaBytes: quota }) } }),
       settings: known?.located(own, directory),
     }
   })

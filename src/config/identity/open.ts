@@ -2,6 +2,8 @@ import { join } from 'node:path'
 import { cached } from '../../auth/cached.js'
 import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
 import type { TableUsers } from '../../auth/directory/table-users.js'
+import { linksToHomes, withHomes } from '../../auth/home.js'
+import type { HomeSetting } from '../../auth/home.js'
 import type { Directory } from '../../auth/identity.js'
 import type { Links } from '../../auth/links.js'
 import { keptSuccesses } from '../../auth/kept-successes.js'
@@ -35,8 +37,9 @@ export async function openSources(
     const directories: (Directory | CachedDirectory)[] = []
     for (const setting of settings) {
       const { kind, name, cacheSeconds, settings: own } = setting
-      const source = await identityKinds.get(kind)?.open(name, own, { ...needs, cacheSeconds, keyOf })
-      if (source === undefined) continue
+      const found = await identityKinds.get(kind)?.open(name, own, { ...needs, cacheSeconds, keyOf })
+      if (found === undefined) continue
+      const source = setting.home === undefined ? found : withHomesOf(found, setting.home)
       opened.push(source)
       const { directory } = source
       if (cacheSeconds === 0 || 'remembered' in directory) {
@@ -56,6 +59,11 @@ export async function openSources(
     await close()
     throw error
   }
+}
+
+function withHomesOf(source: OpenSource, home: HomeSetting): OpenSource {
+  const { directory, links } = source
+  return { ...source, directory: withHomes(directory, home), ...(links && { links: linksToHomes(links, home) }) }
 }
 
 /** Hangs on all settings of the source: a success under others is none. */

@@ -1,0 +1,82 @@
+import { expandUser } from './grant.js'
+import type { Identity, Verdict } from './identity.js'
+import type { CachedDirectory } from './cached.js'
+import type { Directory } from './identity.js'
+import type { Links } from './links.js'
+import { Failure, isFailure } from '../core/failure.js'
+import { isOwnPath, rootPath, toPath, type StorePath } from '../core/path.js'
+
+/** What a source says of all its callers, beside who they are. */
+export interface HomeSetting {
+  /** Where they find their root; `{user}` stands for the name. */
+  readonly home: string
+  /** Bytes that may lie below it, unless the caller has a number of its own. */
+  readonly quotaBytes?: number
+}
+
+/**
+ * The home of a caller. Throws `denied` where the name cannot stand for `{user}`, as in grants, and where the home would
+ * be the root or lie in Postern's own part of the namespace; `invalid` for what is no path.
+ */
+export function homeOf(home: string, name: string): StorePath {
+  const [text = ''] = expandUser([home], name)
+  const path = toPath(text)
+  if (path === rootPath || isOwnPath(path))
+    throw new Failure('denied', 'The user name cannot stand for {user} in a home.')
+  return path
+}
+
+/** The identity in its home. Throws like `homeOf`. */
+export function atHome(identity: Identity, { home, quotaBytes }: HomeSetting): Identity {
+  return {
+    ...(quotaBytes !== undefined && { quotaBytes }),
+    ...identity,
+    home: homeOf(home, identity.name),
+  }
+}
+
+/** A directory whose callers each have a home. Whoever can have none, for its name, is refused. */
+export function withHomes(directory: CachedDirectory, setting: HomeSetting): CachedDirectory
+export function withHomes(directory: Directory, setting: HomeSetting): Directory
+export function withHomes(directory: Directory | CachedDirectory, setting: HomeSetting): Directory | CachedDirectory {
+  const current = directory.current?.bind(directory)
+  const signingKey = directory.signingKey?.bind(directory)
+  const housed = (verdict: Verdict): Verdict => {
+    if (verdict.kind !== 'identity') return verdict
+    try {
+      return { ...verdict, identity: atHome(verdict.identity, setting) }
+    } catch (error) {
+      if (isFailure(error, 'denied', 'invalid')) return { kind: 'refused', why: 'no-home' }
+      throw error
+    }
+  }
+  return {
+    name: directory.name,
+    accepts: directory.accepts,
+    check: async (credential, facts) => housed(await directory.check(credential, facts)),
+    ...(current && { current }),
+    ...(signingKey && {
+      signingKey: async (accessKeyId) => {
+        const found = await signingKey(accessKeyId)
+        return found && { ...found, identity: atHome(found.identity, setting) }
+      },
+    }),
+    ...('remembered' in directory && {
+      remembered: async (asked) => {
+        const found = await directory.remembered(asked)
+        const verdict = found && housed(found)
+        return verdict?.kind === 'identity' ? verdict : undefined
+      },
+    }),
+  }
+}
+
+/** Links that lead into the home of whoever has signed them. */
+export function linksToHomes(links: Links, setting: HomeSetting): Links {
+  return {
+    open: async (request, target) => {
+      const opened = await links.open(request, target)
+      return opened && { ...opened, identity: atHome(opened.identity, setting) }
+    },
+  }
+}
