@@ -1,6 +1,6 @@
 import { Failure, isFailure } from '../core/failure.js'
 import { header, type HttpRequest } from '../core/http.js'
-import { Asking, SeenHeaders } from './asking.js'
+import { Asking, SeenHeaders, type SeenCredential } from './asking.js'
 import type { LoginEvent } from './audit.js'
 import type { CachedDirectory, CredentialKey } from './cached.js'
 import { allActions, compileGrants } from './grant.js'
@@ -95,6 +95,12 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     return undefined
   }
 
+  /** Of requests that come together, most are of one caller. */
+  function rememberedThisTurn({ kind, key }: SeenCredential): Identity | undefined {
+    const first = directories.find(({ accepts }) => accepts.has(kind))
+    return first && 'remembered' in first ? first.rememberedThisTurn?.(key)?.identity : undefined
+  }
+
   /** Passwords can be guessed; keys and tokens cannot, so they are never slowed. */
   async function enter({ credential, key, facts }: Asking): Promise<Attempt | undefined> {
     if (credential.kind !== 'password') return undefined
@@ -166,6 +172,8 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       const seenKey = seen.keyOf(request)
       if (seenKey === undefined) return withoutCredential(request)
       const known = seen.find(seenKey)
+      const identityThisTurn = known && rememberedThisTurn(known)
+      if (identityThisTurn !== undefined) return identityThisTurn
       const asking = known === undefined ? asked(request) : new Asking(request, known, () => credentialOf(request))
       const identity = (await remembered(asking)) ?? (await checked(asking, seenKey))
       if (known === undefined) seen.add(seenKey, { kind: asking.kind, key: asking.key })

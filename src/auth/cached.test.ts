@@ -114,6 +114,20 @@ describe('what is not remembered', () => {
 })
 
 describe('what is remembered', () => {
+  it('is known at once for the rest of a turn in which it was found good, and for no other credential', async () => {
+    const { clock, cache } = setUp()
+    const first = await cache.check(password('a'), facts)
+    expect(cache.rememberedThisTurn?.(keyOf(password('a')))).toBeUndefined()
+    await cache.remembered(asked(password('a')))
+    expect(cache.rememberedThisTurn?.(keyOf(password('a')))).toBe(first)
+    expect(cache.rememberedThisTurn?.(keyOf(password('b')))).toBeUndefined()
+    clock.advanceSeconds(120)
+    expect(cache.rememberedThisTurn?.(keyOf(password('a')))).toBeUndefined()
+    clock.advanceSeconds(-120)
+    await nextTurn()
+    expect(cache.rememberedThisTurn?.(keyOf(password('a')))).toBeUndefined()
+  })
+
   it('asks the source once, and is the same identity', async () => {
     const { state, cache } = setUp()
     const first = await cache.check(password('a'), facts)

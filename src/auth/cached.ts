@@ -12,6 +12,8 @@ export type Accepted = Extract<Verdict, { kind: 'identity' }>
 export interface CachedDirectory extends Directory {
   /** A success that still holds for such a request, without asking the source for more than whether it does. */
   remembered(asked: Asked): Promise<Accepted | undefined>
+  /** The same for a credential that was found good in this turn of the event loop already; else undefined, which says nothing. */
+  rememberedThisTurn?(key: string): Accepted | undefined
 }
 
 /** A credential as it came with a request. */
@@ -89,6 +91,11 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     return undefined
   }
 
+  function rememberedThisTurn(key: string): Accepted | undefined {
+    const entry = entries.get(key)
+    return entry && currentThisTurn.has(entry.verdict) && entry.expires > clock.now() ? entry.verdict : undefined
+  }
+
   function remember(key: string, entry: KeptSuccess): void {
     entries.set(key, entry)
     if (entries.size <= maxEntries) return
@@ -135,6 +142,7 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     ...(signingKey && { signingKey }),
     check,
     remembered: held,
+    rememberedThisTurn,
   }
 }
 
