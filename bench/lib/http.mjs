@@ -6,6 +6,20 @@ import { performance } from 'node:perf_hooks'
 export const user = { name: 'admin', password: 'correct horse 42' }
 export const authorization = `Basic ${Buffer.from(`${user.name}:${user.password}`).toString('base64')}`
 
+/** An API key that the peers know who read `keys.conf` of PutFS: what it is sent as, and the file. */
+export const key = { id: 'PUTFS_bench', secret: 'TfTX2bDmQ5BOVfzqXKqmkyzx' }
+export const keyHeaders = { 'X-Api-Key': key.id, 'X-Api-Secret': key.secret }
+export const keysFile = `
+map "$http_x_api_key:$http_x_api_secret" $key_ok {
+  default 0;
+  "${key.id}:${key.secret}" 1;
+}
+map "$http_x_api_key:$request_method:$request_uri" $auth_ok {
+  default 0;
+  "~^${key.id}:(GET|HEAD):/data/" 1;
+}
+`
+
 const longest = 120_000
 
 /** A result that must not count. */
@@ -28,9 +42,10 @@ export function expectStatus(status, expected, what) {
  * One request on a connection of its own.
  * @param {{ port: number }} server @param {string} method @param {string} path
  * @param {Record<string, string>} [headers] @param {string} [body]
+ * @param {Record<string, string>} [credential] the headers that say who asks; without: the login of all
  * @returns {Promise<{ status: number, headers: import('node:http').IncomingHttpHeaders, body: Buffer, milliseconds: number }>}
  */
-export function send({ port }, method, path, headers = {}, body = '') {
+export function send({ port }, method, path, headers = {}, body = '', credential = { Authorization: authorization }) {
   const begun = performance.now()
   return new Promise((resolve, reject) => {
     const length = { 'Content-Length': String(Buffer.byteLength(body)) }
@@ -41,7 +56,7 @@ export function send({ port }, method, path, headers = {}, body = '') {
         method,
         path,
         agent: false,
-        headers: { Authorization: authorization, ...length, ...headers },
+        headers: { ...credential, ...length, ...headers },
       },
       (answer) => {
         const parts = []

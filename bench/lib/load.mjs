@@ -42,7 +42,8 @@ function start(command, args) {
 }
 
 /**
- * @typedef {{ method: string, path: string, headers?: Record<string, string>, body?: string, file?: string }} Step
+ * @typedef {{ method: string, path: string, headers?: Record<string, string>, body?: string, file?: string,
+ *   anonymous?: boolean }} Step
  * Paths and headers may hold {n} (the cycle), {f} (the connection's own file) and {t} (its lock token).
  * @typedef {{ cycles: number, broken: number, lost: number, bytes: number, seconds: number, rate: number,
  *   cpu?: { server: number, generator: number, foreign: number },
@@ -51,9 +52,10 @@ function start(command, args) {
 
 /** @param {{ port: number }} server @param {readonly Step[]} steps */
 function writeScript({ port }, steps) {
-  const text = steps.map(({ method, path, headers = {}, body = '', file }) => {
+  const text = steps.map(({ method, path, headers = {}, body = '', file, anonymous = false }) => {
     const length = file === undefined ? Buffer.byteLength(body) : statSync(file).size
-    const lines = [`${method} ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`, `Authorization: ${authorization}`]
+    const lines = [`${method} ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`]
+    if (!anonymous) lines.push(`Authorization: ${authorization}`)
     for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`)
     if (method !== 'GET') lines.push(`Content-Length: ${length}`)
     const head = `${lines.join('\r\n')}\r\n\r\n`
@@ -85,15 +87,21 @@ export function expectAll(result, expected, step = 0) {
   if (result.cycles === 0) throw new Wrong('no request was sent')
 }
 
+const login = { Authorization: authorization }
+
 /**
  * Many GETs of one document.
  * @param {{ port: number, pid: number }} server @param {string} path @param {number} size of the document
  * @param {{ connections: number, seconds: number }} bounds
+ * @param {Record<string, string>} [credential] the headers that say who asks; without: the login of all
  */
-export async function steadyGets(server, path, size, { connections, seconds }) {
-  await startRequests(server, [{ method: 'GET', path }], { connections, cycles: 1e6, seconds: seconds / warming }).ended
+export async function steadyGets(server, path, size, { connections, seconds }, credential = login) {
+  const { Authorization, ...headers } = credential
+  const step = { method: 'GET', path, headers, anonymous: Authorization === undefined }
+  await startRequests(server, [step], { connections, cycles: 1e6, seconds: seconds / warming }).ended
   const args = ['-t1', `-c${connections}`, `-d${Math.max(1, Math.round(seconds))}s`, '-s', `${here}get.lua`]
-  args.push('-H', `Authorization: ${authorization}`, `http://127.0.0.1:${server.port}${path}`)
+  for (const [name, value] of Object.entries(credential)) args.push('-H', `${name}: ${value}`)
+  args.push(`http://127.0.0.1:${server.port}${path}`)
   const result = await accounted(server.pid, () => start(findProgram('wrk') ?? 'wrk', args).ended)
   if (result.bad + result.lost > 0) throw new Wrong(`${result.bad} bad answers, ${result.lost} connections lost`)
   if (result.requests === 0 || result.bytes < result.requests * size) throw new Wrong('answers too short')

@@ -1,12 +1,12 @@
 // Starting and stopping a peer.
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as pause } from 'node:timers/promises'
 import { peers } from '../peers/index.mjs'
-import { send, user } from './http.mjs'
+import { keysFile, send, user } from './http.mjs'
 import { favourGroup, findProgram, run } from './machine.mjs'
 import { family } from './processes.mjs'
 import { newState, root } from './site.mjs'
@@ -60,7 +60,11 @@ export async function startServer(name, { cores, pinned, log, profiles }) {
   const passwords = `${state}/passwords`
   const hash = createHash('sha1').update(user.password).digest('base64')
   writeFileSync(passwords, `${user.name}:{SHA}${hash}\n`, { mode: 0o644 })
-  const start = { port: await freePort(), root, state, log, passwords, pinned, profiles }
+  const keys = `${state}/keys.conf`
+  writeFileSync(keys, keysFile)
+  // Postern reads no keys that others may read.
+  if (peer.ownKeys) chmodSync(keys, 0o600)
+  const start = { keys, port: await freePort(), root, state, log, passwords, pinned, profiles }
   const configuration = `${state}/configuration`
   if (peer.configuration !== undefined) writeFileSync(configuration, peer.configuration(start))
   const [program, ...args] = peer.command({ ...start, configuration })

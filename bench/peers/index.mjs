@@ -1,7 +1,7 @@
 import { apache } from './apache.mjs'
 import { lighttpd } from './lighttpd.mjs'
 import { nginx } from './nginx.mjs'
-import { posternFast, posternFull, posternTwoWorkers } from './postern.mjs'
+import { posternFast, posternFull, posternKnown, posternTwoWorkers } from './postern.mjs'
 import { rclone } from './rclone.mjs'
 
 /**
@@ -11,6 +11,7 @@ import { rclone } from './rclone.mjs'
  * @property {string} state an empty folder of its own
  * @property {string} log the file for complaints
  * @property {string} passwords a file in the format of htpasswd
+ * @property {string} keys a `keys.conf` of PutFS with one key
  * @property {boolean} pinned whether it has one core only
  * @property {string} [profiles] where to write a CPU profile, if it can
  *
@@ -21,6 +22,7 @@ import { rclone } from './rclone.mjs'
  * @property {(start: Start & { configuration: string }) => string[]} command runs it in the foreground
  * @property {(start: Start) => string} [configuration] the text of its configuration file
  * @property {Record<string, string>} [environment]
+ * @property {true} [ownKeys] nobody else may read the keys
  * @property {string[]} [only] the workloads it takes part in; without: all
  */
 
@@ -32,5 +34,6 @@ export const peers = {
   rclone,
   postern: posternFast,
   'postern-full': posternFull,
+  'postern-known': posternKnown,
   'postern-2w': posternTwoWorkers,
 }

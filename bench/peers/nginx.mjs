@@ -4,7 +4,7 @@ export const nginx = {
   needs: ['nginx', '/usr/lib/nginx/modules/ngx_http_dav_ext_module.so'],
   version: ['nginx', '-v'],
   command: ({ configuration, log }) => ['nginx', '-e', log, '-c', configuration],
-  configuration: ({ port, root, state, log, passwords, pinned }) => `
+  configuration: ({ port, root, state, log, passwords, keys, pinned }) => `
 load_module /usr/lib/nginx/modules/ngx_http_dav_ext_module.so;
 user www-data;
 daemon off;
@@ -22,12 +22,15 @@ http {
   # Beside the uploads: from another filesystem each would be copied once more.
   client_body_temp_path ${state}/body;
 ${['proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `  ${name}_temp_path ${state}/${name};`).join('\n')}
+  include ${keys};
+  # A right key needs no login besides.
+  map "$key_ok:$auth_ok" $login { default bench; "1:1" off; }
   dav_ext_lock_zone zone=all:10m;
   server {
     listen 127.0.0.1:${port};
     root ${root};
     location / {
-      auth_basic bench;
+      auth_basic $login;
       auth_basic_user_file ${passwords};
       create_full_put_path on;
       dav_access user:rw group:rw all:r;

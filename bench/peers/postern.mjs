@@ -16,10 +16,11 @@ function postern(durability, { options = [], ...more } = {}) {
     needs: [program, fileURLToPath(new URL('../../dist/program/main.js', import.meta.url))],
     version: () => JSON.parse(readFileSync(description, 'utf8')).version,
     environment: { POSTERN_ADMIN_PASSWORD: user.password },
-    command: ({ port, root, state, profiles }) => [
+    command: ({ port, root, state, profiles, configuration }) => [
       process.execPath,
       ...(profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]),
       ...[program, 'serve', root, '--listen', `127.0.0.1:${port}`, '--state', state, '--durability', durability],
+      ...(more.configuration === undefined ? [] : ['--config', configuration]),
       ...options,
     ],
     ...more,
@@ -31,3 +32,17 @@ export const posternFast = postern('fast')
 export const posternFull = postern('full', { only: ['put1k', 'put1g'] })
 /** Two workers need both cores: for runs with --unpinned. */
 export const posternTwoWorkers = postern('fast', { options: ['--workers', '2'] })
+/**
+ * With keys, with callers without a login, and behind a proxy that it trusts: whoever says so comes from somewhere else.
+ * Loads of one client are no floods here.
+ */
+export const posternKnown = postern('fast', {
+  only: ['key1k', 'login1k', 'flood'],
+  ownKeys: true,
+  configuration: ({ keys }) => `
+identity: [catalog, { putfs-keys: { file: ${keys} } }]
+anonymous: { grants: ["r:/data/**"] }
+trustedProxies: [127.0.0.1]
+rateLimits: { address: { requestsPerSecond: 0 }, identity: { requestsPerSecond: 0 } }
+`,
+})

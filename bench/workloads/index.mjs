@@ -2,6 +2,7 @@ import { lockcycle, lockstorm, propcycle } from './cycles.mjs'
 import { get1g, put1g } from './big-body.mjs'
 import { memoryOfBodies, memoryOfListing, start } from './fresh.mjs'
 import { listings, pfinf } from './listing.mjs'
+import { flood, key1k, login1k } from './logins.mjs'
 import { locksHeld } from './locks-held.mjs'
 import { put1k } from './small-put.mjs'
 import { get1k, get1m } from './steady-get.mjs'
@@ -62,6 +63,9 @@ export const workloads = [
   lockstorm,
   waiting,
   locksHeld,
+  login1k,
+  key1k,
+  flood,
   start,
   memoryOfListing,
   memoryOfBodies,
