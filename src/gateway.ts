@@ -17,7 +17,7 @@ import type { Properties } from './catalog/properties.js'
 import type { Usage } from './catalog/usage.js'
 import { Failure, isFailure } from './core/failure.js'
 import type { Header, HttpRequest, HttpResponse } from './core/http.js'
-import { isOwnPath, isWithin, parseTarget, withoutBase } from './core/path.js'
+import { isOwnPath, isWithin, parseTarget, rootPath, withoutBase } from './core/path.js'
 import type { ParsedTarget } from './core/path.js'
 import { AccessLog } from './gateway/access-log.js'
 import type { FinishedExchange, RequestLines, RequestNotes } from './gateway/access-log.js'
@@ -154,7 +154,7 @@ class OneGateway implements Gateway {
     const { locks, properties, stores, basePath, publicOrigins } = this.#options
     const permit = permitOf(identity)
     const holder = { principal: principalOf(identity), tokens: new Set<string>() }
-    if (identity.home !== undefined || identity.quotaBytes !== undefined)
+    if ((identity.home ?? rootPath) !== rootPath || identity.quotaBytes !== undefined)
       return { ...(await this.#atHome(identity, permit, holder)), identity, holder, basePath, publicOrigins }
     const guarded = guard({ store: await stores.storeFor(identity), locks, properties }, permit, holder)
     return {
@@ -178,8 +178,10 @@ class OneGateway implements Gateway {
     const { locks, properties, stores, usage } = this.#options
     const whole = await stores.storeFor(identity)
     const store = quotaBytes === undefined ? whole : withinQuota(whole, { home, quotaBytes, usage })
+    const guarded = guard({ store, locks, properties }, permit, holder)
+    if (home === rootPath) return { store: guarded.store, locks: guarded.locks, properties: guarded.properties, permit }
     await makeHome(home, { store: whole, locks, permit, holder })
-    return belowHome(guard({ store, locks, properties }, permit, holder), permit, home)
+    return belowHome(guarded, permit, home)
   }
 
   #refuse(failure: Failure, request: HttpRequest, protocol: Protocol, notes: RequestNotes): HttpResponse {

@@ -26,12 +26,13 @@ export function homeOf(home: string, name: string): StorePath {
   return path
 }
 
-/** The identity in its home. Throws like `homeOf`. */
+/** The identity in its home: its own, where the source has given it one. Throws like `homeOf`. */
 export function atHome(identity: Identity, { home, quotaBytes }: HomeSetting): Identity {
+  if (identity.home === rootPath) return identity
   return {
     ...(quotaBytes !== undefined && { quotaBytes }),
     ...identity,
-    home: homeOf(home, identity.name),
+    home: identity.home ?? homeOf(home, identity.name),
   }
 }
 

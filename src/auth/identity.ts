@@ -21,7 +21,7 @@ export interface Identity {
   readonly unixUser?: string
   /** As the source names them. */
   readonly groups?: readonly string[]
-  /** What it sees as the root: requests name paths below it, grants the whole ones. The root itself without it. */
+  /** What it sees as the root: requests name paths below it, grants the whole ones. What its source says without it, at last the root. */
   readonly home?: StorePath
   /** Bytes that may lie below its home; without it as many as there is room for. */
   readonly quotaBytes?: number

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
+import type { StorePath } from '../core/path.js'
 import type { Catalog, Item } from './catalog.js'
 
 /** A user that Postern itself manages. */
@@ -14,8 +15,10 @@ export interface Account {
   readonly created: number
   /** The Unix user it acts as under privilege separation. */
   readonly unixUser?: string
+  /** What it sees as the root, in place of what its source says; `/` for the root itself. Whoever sets it has checked it. */
+  readonly home?: StorePath | undefined
   /** How many bytes may lie below its home; what the source says without it. */
-  readonly quotaBytes?: number
+  readonly quotaBytes?: number | undefined
 }
 
 /** An account as it stands: `version` changes with every change of it and never comes again. */
@@ -26,7 +29,7 @@ export interface StoredAccount {
 
 /** What a new account may be told; the rest has defaults. */
 export type NewAccount = Pick<Account, 'name' | 'grants'> &
-  Partial<Pick<Account, 'passwordHash' | 'disabled' | 'unixUser' | 'quotaBytes'>>
+  Partial<Pick<Account, 'passwordHash' | 'disabled' | 'unixUser' | 'home' | 'quotaBytes'>>
 
 const group = 'users'
 
@@ -104,13 +107,13 @@ export class Accounts {
   }
 
   /** Undefined: what the source says. Throws `not-found`. */
+  async setHome(name: string, home: StorePath | undefined): Promise<Account> {
+    return this.#change(name, (account) => ({ ...account, home }))
+  }
+
+  /** In bytes; undefined: what the source says. Throws `not-found`. */
   async setQuota(name: string, quotaBytes: number | undefined): Promise<Account> {
-    return this.#change(name, (account) => {
-      const changed: { -readonly [Key in keyof Account]: Account[Key] } = { ...account }
-      if (quotaBytes === undefined) delete changed.quotaBytes
-      else changed.quotaBytes = quotaBytes
-      return changed
-    })
+    return this.#change(name, (account) => ({ ...account, quotaBytes }))
   }
 
   async #change(name: string, change: (account: Account) => Account): Promise<Account> {
@@ -179,6 +182,7 @@ function isRecord(value: unknown): value is Omit<Account, 'name'> {
     typeof record.created === 'number' &&
     (record.passwordHash === undefined || typeof record.passwordHash === 'string') &&
     (record.unixUser === undefined || typeof record.unixUser === 'string') &&
+    (record.home === undefined || typeof record.home === 'string') &&
     (record.quotaBytes === undefined || typeof record.quotaBytes === 'number')
   )
 }

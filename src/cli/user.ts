@@ -7,10 +7,11 @@ import { withCredentials } from './issued.js'
 import { collect, withConfigOptions } from './options.js'
 import type { ConfigOptions } from './options.js'
 import { checkedGrants, noteUser, table, withState } from './state.js'
+import { addHomeVerbs, homeSettings, type HomeOptions } from './user-home.js'
 import type { TableUserOptions, TableVerbs } from './table-user.js'
 import { askForNewPassword, print, readPasswordFromStdin } from './terminal.js'
 
-interface UserOptions extends ConfigOptions {
+interface UserOptions extends ConfigOptions, HomeOptions {
   readonly grant?: readonly string[]
   readonly passwordStdin?: boolean
   readonly json?: boolean
@@ -27,6 +28,7 @@ Examples:
   postern user add alice --grant 'rw:/alice/**' --grant 'r:/shared/**'
   echo "$PASSWORD" | postern user add bob --grant 'create:/inbox/**' --password-stdin
   postern user disable bob
+  postern user quota alice 5G
   postern user add carol --directory dynamodb --grant 'rw:/carol/**'     in a users table of the configuration
 
 Changes take effect at once, also while the server runs.`
@@ -40,17 +42,20 @@ export function addUser(program: Command): void {
 
   withScope(withPassword(named(user, 'add', 'add a user')))
     .option('--grant <grant>', 'what the user may do; may be given again', collect)
+    .option('--home <path>', 'what the user sees as the root, in place of what the configuration says; / for the root')
+    .option('--quota <bytes>', 'how much may lie below the home, such as 5G')
     .addHelpText('after', help)
     .action(async (name: string, options: UserOptions) => {
       if (isOfTable(options)) return (await tableVerbs()).add(name, options, () => newPassword(options))
       const grants = checkedGrants(options.grant)
-      await withState(options, async (state) => {
+      await withState(options, async (state, config) => {
         const { accounts, hasher } = state
+        const at = homeSettings(name, options, config)
         // A name that is taken is found out before anybody types a password.
         if ((await accounts.find(name)) !== undefined)
           throw new Failure('exists', `There is a user ${JSON.stringify(name)} already.`)
         const passwordHash = await hasher.hash(await newPassword(options))
-        const account = await accounts.add({ name, grants, passwordHash })
+        const account = await accounts.add({ name, grants, passwordHash, ...at })
         noteUser(state, { what: 'made', source: 'catalog', user: account.name, grants })
         report(options, account, `Added ${account.name}.${grants.length === 0 ? ' It has no grant yet.' : ''}`)
       })
@@ -97,6 +102,14 @@ export function addUser(program: Command): void {
         })
       },
     )
+
+  addHomeVerbs(
+    {
+      home: named(user, 'home', 'set what a user sees as the root'),
+      quota: named(user, 'quota', 'set how much may lie below the home of a user'),
+    },
+    report,
+  )
 
   named(user, 'rm', 'remove a user').action(async (name: string, options: UserOptions) => {
     if (isOfTable(options)) return (await tableVerbs()).rm(name, options)
@@ -171,8 +184,8 @@ function report(options: UserOptions, account: Account, sentence: string): void 
 }
 
 /** An account without its hash. */
-function shown({ name, grants, disabled, created }: Account): object {
-  return { name, grants, disabled, created: new Date(created).toISOString() }
+function shown({ name, grants, disabled, created, home, quotaBytes }: Account): object {
+  return { name, grants, disabled, home, quotaBytes, created: new Date(created).toISOString() }
 }
 
 function row({ name, disabled, grants }: Account): readonly string[] {

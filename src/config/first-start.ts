@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import type { Accounts } from '../catalog/accounts.js'
 import type { PasswordHasher } from '../auth/password-hash.js'
 import { isFailure } from '../core/failure.js'
+import { rootPath } from '../core/path.js'
 
 /** What the first start made. */
 export interface FirstAdmin {
@@ -21,7 +22,8 @@ export async function ensureAdmin(
   const password = given ?? randomPassword()
   const admin = { name: 'admin', grants: ['rw:/**'] }
   try {
-    await accounts.add({ ...admin, passwordHash: await hasher.hash(password) })
+    // Wherever the others are at home: somebody must see it all.
+    await accounts.add({ ...admin, home: rootPath, passwordHash: await hasher.hash(password) })
   } catch (error) {
     // Another process that starts at the same time was first.
     if (isFailure(error, 'exists')) return undefined

@@ -28,12 +28,13 @@ export function catalogDirectory(options: CatalogDirectoryOptions): Directory {
     try {
       const grants = expandUser(granted, name)
       compileGrants(grants, source)
-      const { unixUser, quotaBytes } = user ?? {}
+      const { unixUser, home, quotaBytes } = user ?? {}
       return {
         name,
         source,
         grants,
         ...(unixUser !== undefined && { unixUser }),
+        ...(home !== undefined && { home }),
         ...(quotaBytes !== undefined && { quotaBytes }),
       }
     } catch (error) {
