@@ -1,6 +1,6 @@
 import { hash } from '@node-rs/argon2'
-import { describe, expect, it } from 'vitest'
-import { createPasswordHasher } from './password-hash.js'
+import { describe, expect, it, vi } from 'vitest'
+import { createPasswordHasher, Turns } from './password-hash.js'
 
 const hasher = createPasswordHasher()
 
@@ -64,7 +64,7 @@ describe('hash', () => {
 
 describe('a flood', () => {
   it('is throttled beyond the queue, and those in it are served', async () => {
-    const narrow = createPasswordHasher({ atOnce: 1, waiting: 2 })
+    const narrow = createPasswordHasher({ waiting: 2 })
     const tries = await Promise.allSettled(Array.from({ length: 6 }, () => narrow.verify(undefined, 'x')))
     expect(tries.map(({ status }) => status)).toEqual([
       'fulfilled',
@@ -78,5 +78,24 @@ describe('a flood', () => {
     expect(await narrow.verify(undefined, 'x')).toBe(false)
     const good = await narrow.hash('right')
     expect(await narrow.verify(good, 'right')).toBe(true)
+  })
+  it('is throttled too when its turn does not come, and holds nobody up who comes later', async () => {
+    vi.useFakeTimers()
+    try {
+      const turns = new Turns(1, 8)
+      let end: () => void = () => undefined
+      const first = turns.run(() => new Promise<void>((resolve) => (end = resolve)))
+      const second = turns.run(async () => 'second')
+      const refused = expect(second).rejects.toMatchObject({ kind: 'throttled' })
+      await vi.advanceTimersByTimeAsync(5000)
+      await refused
+      const third = turns.run(async () => 'third')
+      end()
+      await first
+      expect(await third).toBe('third')
+      expect(await turns.run(async () => 'fourth')).toBe('fourth')
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })

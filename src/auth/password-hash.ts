@@ -1,6 +1,7 @@
-import { createRequire } from 'node:module'
 import type * as Argon2 from '@node-rs/argon2'
 import { Failure } from '../core/failure.js'
+import { loadArgon2 } from './argon2.js'
+import { CheckThread } from './password-formats/check-threads.js'
 
 /** Makes and checks argon2id hashes (RFC 9106), in a bounded number at a time so that a flood of logins cannot take the machine. */
 export interface PasswordHasher {
@@ -25,11 +26,13 @@ const argon2id = 2
 /** Of the same cost; made of random bytes, so no password opens it. */
 const dummyHash = '$argon2id$v=19$m=19456,t=2,p=1$cG9zdGVybi1kdW1teS1zYWx0$3CJkPvwMwWZTlRmuFSFwPX3FzvkUHPKEV8bWSQFK40U'
 
-/** `atOnce` hashings run together, `waiting` more may wait their turn. */
-export function createPasswordHasher(
-  limits: { readonly atOnce: number; readonly waiting: number } = { atOnce: 2, waiting: 64 },
-): PasswordHasher {
-  const turns = new Turns(limits.atOnce, limits.waiting)
+/**
+ * One hash is worked out at a time, `waiting` more may wait their turn. Checks run in a thread behind everything else: the
+ * pool that reads files is not theirs, and a flood of them leaves transfers nine tenths of a processor.
+ */
+export function createPasswordHasher({ waiting }: { readonly waiting: number } = { waiting: 64 }): PasswordHasher {
+  const turns = new Turns(1, waiting)
+  const thread = new CheckThread()
   const argon2 = loadArgon2()
   return {
     hash: async (password) => {
@@ -41,18 +44,14 @@ export function createPasswordHasher(
     verify: async (stored, password) => {
       const usable =
         stored !== undefined && isAcceptable(argon2, stored) && Buffer.byteLength(password) <= maxPasswordBytes
-      const right = await turns.run(() =>
-        argon2.verify(usable ? stored : dummyHash, usable ? password.normalize('NFC') : ''),
+      const question = usable ? { stored, password: password.normalize('NFC') } : { stored: dummyHash, password: '' }
+      const right = await turns.run(
+        async () => (await thread.ask(question)) ?? argon2.verify(question.stored, question.password),
       )
       return usable && right
     },
     accepts: (stored) => isAcceptable(argon2, stored),
   }
-}
-
-/** By `require`, which spares 20 ms of the start: `import` reads all of this package, which is CommonJS, for what it may export. */
-function loadArgon2(): typeof Argon2 {
-  return createRequire(import.meta.url)('@node-rs/argon2') as typeof Argon2
 }
 
 /** Whether a hash is argon2id of a cost that one login may have: at most 64 MiB, 10 passes and 4 lanes. */
@@ -77,11 +76,17 @@ function isAcceptable(argon2: typeof Argon2, stored: string): boolean {
   }
 }
 
-/** Lets `atOnce` pieces of work run together and `mayWait` more wait; throws `throttled` for what is beyond. */
+/** Nobody waits longer for a turn, in milliseconds. */
+const longestWait = 5000
+
+/**
+ * Lets `atOnce` pieces of work run together and `mayWait` more wait for a few seconds; throws `throttled` for what is
+ * beyond either.
+ */
 export class Turns {
   readonly #atOnce: number
   readonly #mayWait: number
-  readonly #waiting: (() => void)[] = []
+  readonly #waiting = new Set<() => void>()
   #running = 0
 
   constructor(atOnce: number, mayWait: number) {
@@ -91,18 +96,34 @@ export class Turns {
 
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running < this.#atOnce) this.#running++
-    else {
-      if (this.#waiting.length >= this.#mayWait)
-        throw new Failure('throttled', 'Too many logins are being checked. Try again soon.', { retryAfterSeconds: 1 })
-      // Whoever ends hands its turn over, so nobody can slip in between.
-      await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    }
+    else await this.#turn()
     try {
       return await work()
     } finally {
-      const next = this.#waiting.shift()
+      const [next] = this.#waiting
       if (next) next()
       else this.#running--
     }
   }
+
+  /** Whoever ends hands its turn over, so nobody can slip in between. */
+  #turn(): Promise<void> {
+    if (this.#waiting.size >= this.#mayWait) throw tooMany()
+    return new Promise((resolve, reject) => {
+      const go = (): void => {
+        clearTimeout(patience)
+        this.#waiting.delete(go)
+        resolve()
+      }
+      const patience = setTimeout(() => {
+        this.#waiting.delete(go)
+        reject(tooMany())
+      }, longestWait)
+      this.#waiting.add(go)
+    })
+  }
+}
+
+function tooMany(): Failure {
+  return new Failure('throttled', 'Too many logins are being checked. Try again soon.', { retryAfterSeconds: 1 })
 }

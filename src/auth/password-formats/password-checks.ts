@@ -1,8 +1,5 @@
-import { existsSync } from 'node:fs'
-import { Worker } from 'node:worker_threads'
-import { Failure } from '../../core/failure.js'
 import { maxPasswordBytes, Turns, type PasswordHasher } from '../password-hash.js'
-import type { CheckQuestion } from './check-thread.js'
+import { CheckThread } from './check-threads.js'
 import { dummyLike, knownHash, verifyFormat } from './formats.js'
 
 /** Checks passwords against the hashes of a source that Postern does not write. */
@@ -20,9 +17,6 @@ export interface CheckCosts {
   readonly dearest: string | undefined
 }
 
-/** How long an idle thread is kept. */
-const idleMilliseconds = 60_000
-
 /** How many checks may wait for the one that runs. */
 const mayWait = 64
 
@@ -35,7 +29,12 @@ export function openPasswordChecks(hasher: PasswordHasher): PasswordChecks {
     const known = knownHash(stored)
     if (known === undefined) return false
     if (known.format === 'argon2id') return hasher.verify(stored, password)
-    return turns.run(() => thread.ask({ stored, password }))
+    return turns.run(async () => {
+      const answer = await thread.ask({ stored, password })
+      if (answer !== undefined) return answer
+      const { default: bcrypt } = await import('bcryptjs')
+      return verifyFormat(stored, password, bcrypt)
+    })
   }
 
   async function spend(like: string | undefined, password: string): Promise<void> {
@@ -64,67 +63,4 @@ function costOf(stored: string | undefined): number {
 /** bcrypt and crypt(3) take C strings: behind a NUL they see nothing, or the beginning again. */
 function isPossible(password: string): boolean {
   return Buffer.byteLength(password) <= maxPasswordBytes && !password.includes('\0')
-}
-
-/** One thread for one question at a time. */
-class CheckThread {
-  #worker: Worker | undefined
-  #idle: NodeJS.Timeout | undefined
-
-  async ask(question: CheckQuestion): Promise<boolean> {
-    const entry = new URL('./check-thread.js', import.meta.url)
-    // In a bundle there is no file for a thread; then the check runs here.
-    if (!existsSync(entry)) {
-      const { default: bcrypt } = await import('bcryptjs')
-      return verifyFormat(question.stored, question.password, bcrypt)
-    }
-    clearTimeout(this.#idle)
-    const worker = (this.#worker ??= this.#start(entry))
-    try {
-      return await answerOf(worker, question)
-    } finally {
-      worker.unref()
-      this.#idle = setTimeout(() => void this.end(), idleMilliseconds).unref()
-    }
-  }
-
-  async end(): Promise<void> {
-    clearTimeout(this.#idle)
-    const worker = this.#worker
-    this.#worker = undefined
-    await worker?.terminate()
-  }
-
-  #start(entry: URL): Worker {
-    const worker = new Worker(entry, { env: {}, resourceLimits: { maxOldGenerationSizeMb: 64 } })
-    worker.once('exit', () => {
-      if (this.#worker === worker) this.#worker = undefined
-    })
-    return worker
-  }
-}
-
-function answerOf(worker: Worker, question: CheckQuestion): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const settle = (): void => {
-      worker.off('message', onAnswer)
-      worker.off('error', onError)
-      worker.off('exit', onExit)
-    }
-    const onAnswer = (right: unknown): void => {
-      settle()
-      resolve(right === true)
-    }
-    const fail = (cause: unknown): void => {
-      settle()
-      reject(new Failure('unavailable', 'Logins cannot be checked now. Try again soon.', { cause }))
-    }
-    const onError = (error: Error): void => fail(error)
-    const onExit = (): void => fail(undefined)
-    worker.on('message', onAnswer)
-    worker.on('error', onError)
-    worker.on('exit', onExit)
-    worker.ref()
-    worker.postMessage(question)
-  })
 }
