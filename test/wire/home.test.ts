@@ -24,23 +24,25 @@ const hrefs = (answer: Answer): readonly string[] =>
   [...answer.body.toString().matchAll(/<D:href>([^<]*)<\/D:href>/g)].map(([, href]) => href ?? '')
 
 describe('whoever is at home cannot get out', () => {
-  it.each([
-    '/home/bob/secret.txt',
-    '/../bob/secret.txt',
-    '/%2e%2e/bob/secret.txt',
-    '/x/../../bob/secret.txt',
-    '/..%2fbob/secret.txt',
-    '//home/bob/secret.txt',
-    '/top.txt',
-    '/bob/secret.txt',
-  ])('by the path %s', async (target) => {
+  it('by a path', async () => {
     await using server = await homes()
     const alice = await server.addUser('alice', 'rw:/**')
-    for (const method of ['GET', 'PROPFIND', 'DELETE']) {
-      const answer = await server.request(method, target, { as: alice })
-      expect([400, 404]).toContain(answer.status)
-      expect(answer.body.toString()).not.toContain('of bob')
-    }
+    const targets = [
+      '/home/bob/secret.txt',
+      '/../bob/secret.txt',
+      '/%2e%2e/bob/secret.txt',
+      '/x/../../bob/secret.txt',
+      '/..%2fbob/secret.txt',
+      '//home/bob/secret.txt',
+      '/top.txt',
+      '/bob/secret.txt',
+    ]
+    for (const target of targets)
+      for (const method of ['GET', 'PROPFIND', 'DELETE']) {
+        const answer = await server.request(method, target, { as: alice })
+        expect([400, 404]).toContain(answer.status)
+        expect(answer.body.toString()).not.toContain('of bob')
+      }
     expect(await readFile(join(server.root, 'home/bob/secret.txt'), 'utf8')).toBe('of bob')
   })
 
@@ -60,13 +62,13 @@ describe('whoever is at home cannot get out', () => {
 
     // Equal names, different files: the state of another home's file shows nowhere.
     await server.request('PUT', '/secret.txt', { as: alice, body: 'x' })
-    const etag = (await server.request('HEAD', '/secret.txt', { as: bob })).header('etag') ?? ''
+    const etag = (await server.request('HEAD', '/secret.txt', { as: bob })).header('etag')
     for (const resource of ['/secret.txt', '/home/bob/secret.txt', `${server.url}/home/bob/secret.txt`]) {
       const headers = { If: `<${resource}> ([${etag}])` }
       expect((await server.request('PUT', '/mine.txt', { as: alice, headers, body: 'y' })).status).toBe(412)
     }
     const lockinfo = '<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>' // prettier-ignore
-    const token = (await server.request('LOCK', '/secret.txt', { as: bob, body: lockinfo })).header('lock-token') ?? ''
+    const token = (await server.request('LOCK', '/secret.txt', { as: bob, body: lockinfo })).header('lock-token')
     expect((await server.request('UNLOCK', '/secret.txt', { as: alice, headers: { 'Lock-Token': token } })).status).toBe(409) // prettier-ignore
     expect((await server.request('PUT', '/secret.txt', { as: alice, body: 'z' })).status).toBe(204)
     expect((await server.request('PUT', '/secret.txt', { as: bob, body: 'z' })).status).toBe(423)
