@@ -10,7 +10,7 @@ import { noParent, notDirectory } from './refusals.js'
 const { errno } = system
 
 /** Enough to look at and go through a directory, not to read it: opens those that may only be passed through. */
-const pathOnly = process.platform === 'linux' ? 0o10000000 : constants.O_RDONLY
+export const pathOnly = process.platform === 'linux' ? 0o10000000 : constants.O_RDONLY
 const directoryOnly = constants.O_DIRECTORY
 
 /** Symbolic links followed in one path before it counts as a loop. */

@@ -7,6 +7,7 @@ import { requireConditions } from './conditions.js'
 import { type LocalContext, lookAt, placeOfPresent, required } from './local-context.js'
 import { etagOf, isForeign, type Known, knownOf } from './local-facts.js'
 import { isReservedName, namesIn } from './local-names.js'
+import { parting } from './local-parting.js'
 import { reservedName } from './local-staging.js'
 import { syncPlace } from './local-sync.js'
 import { lockDirectory } from './local-target.js'
@@ -37,7 +38,8 @@ export async function removeOne(context: LocalContext, path: StorePath, options:
           { etag: etagOf(known), modified: known.modifiedMilliseconds },
           { ifMatch: options.ifMatch },
         )
-      result = calls.unlinkAt(place.directory, place.name, known.kind === directoryKind)
+      const isDirectory = known.kind === directoryKind
+      result = parting(calls, place, known, () => calls.unlinkAt(place.directory, place.name, isDirectory))
     } finally {
       unlock()
     }

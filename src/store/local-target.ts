@@ -8,6 +8,7 @@ import { type LocalContext, lookAtOwn, lookInto, placeOf, refuseReserved, requir
 import { failureOf } from './local-errors.js'
 import { entryOf, type Known } from './local-facts.js'
 import type { Stamp } from './local-stamp.js'
+import { parting } from './local-parting.js'
 import { reservedName, Staging } from './local-staging.js'
 import { syncDirectory, syncPlace } from './local-sync.js'
 import { directoryKind, fact, factsLength } from './native.js'
@@ -107,7 +108,9 @@ export class Target {
         const result =
           present === undefined
             ? renameNew(this.#context, directory, staging.name, directory, name)
-            : calls.renameAt(directory, staging.name, directory, name, false)
+            : parting(calls, { directory, name }, present, () =>
+                calls.renameAt(directory, staging.name, directory, name, false),
+              )
         // Something that is not Postern has made it meanwhile: judged again.
         if (result === -errno.EEXIST && present === undefined) continue
         if (result === -errno.ENOENT) throw noParent(parentOf(this.path))

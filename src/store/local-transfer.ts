@@ -10,6 +10,7 @@ import { changeEntry, makeDirectory } from './local-directory.js'
 import { entryOfKnown, isForeign, type Known, knownOf } from './local-facts.js'
 import { isWorthNoting, type Noted } from './local-notes.js'
 import { present } from './local-remove.js'
+import { parting } from './local-parting.js'
 import { smallBytes, type Staging } from './local-staging.js'
 import { syncPlace } from './local-sync.js'
 import { lockBoth, renameNew, Target } from './local-target.js'
@@ -198,7 +199,9 @@ function renameOver(
   // Two hard links to one file: rename(2) would leave both.
   if (known.links > 1 && known.inode === there.inode && known.device === there.device)
     return calls.unlinkAt(source.directory, source.name, false)
-  return calls.renameAt(source.directory, source.name, target.directory, target.name, false)
+  return parting(calls, target, there, () =>
+    calls.renameAt(source.directory, source.name, target.directory, target.name, false),
+  )
 }
 
 async function notedOf(context: LocalContext, known: Known): Promise<Noted> {

@@ -93,7 +93,12 @@ for (const native of loadNative() === undefined ? [false] : [true, false])
       const before = readdirSync('/proc/self/fd').length
       for (let round = 0; round < 3; round++) {
         await store.write(p('/a/b/f'), body('x'), { parents: true })
-        await store.write(p('/a/b/big'), body(Buffer.alloc(mebibyte)), { parents: true })
+        await store.write(p('/a/b/big'), body(Buffer.alloc(5 * mebibyte)), { parents: true })
+        // So big that its bytes are freed elsewhere: replaced, moved over, removed.
+        await store.copy(p('/a/b/big'), p('/a/other'), { overwrite: true })
+        await store.move(p('/a/other'), p('/a/b/big'), { overwrite: true })
+        await store.write(p('/a/gone'), body(Buffer.alloc(5 * mebibyte)))
+        await store.remove(p('/a/gone'))
         await kindOf(store.write(p('/a/b'), body('x')))
         await kindOf(store.write(p('/none/f'), body('x')))
         await kindOf(store.write(p('/a/b/f/g'), body('x'), { parents: true }))

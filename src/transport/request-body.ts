@@ -1,6 +1,7 @@
 import { Failure } from '../core/failure.js'
 import type { BodyPace } from './body-pace.js'
 import type { Carrier } from './carrier.js'
+import { countBodyBytes } from './collect.js'
 
 /** How much may wait in memory for a slow consumer before the client is told to wait, in bytes. */
 const highWater = 1 << 20
@@ -145,6 +146,7 @@ export class RequestBody implements AsyncIterable<Uint8Array> {
 
   #take(chunk: Buffer): void {
     this.#received += chunk.length
+    countBodyBytes(chunk.length)
     if (this.#state !== 'reading') return
     const waiting = this.#waiting
     if (waiting !== undefined) {
