@@ -12,6 +12,7 @@ import { withinQuota } from './auth/quota-store.js'
 import { makeHome } from './auth/make-home.js'
 import type { Permit } from './auth/permit.js'
 import type { StoreSource } from './auth/source.js'
+import type { UploadLimits } from './auth/upload-limits.js'
 import type { LockHolder, Locks } from './catalog/locks.js'
 import type { Properties } from './catalog/properties.js'
 import type { Usage } from './catalog/usage.js'
@@ -42,6 +43,8 @@ export interface GatewayOptions {
   readonly properties: Properties
   /** What callers with a quota have used of it. */
   readonly usage: Usage
+  /** How large a file may be uploaded, and where; any size without it. */
+  readonly uploads?: UploadLimits | undefined
   readonly surfaces: Readonly<Record<SurfaceName, Protocol>>
   readonly ownPages: OwnPages
   /** What each listener speaks, by its name; everything where it is not listed. */
@@ -151,12 +154,12 @@ class OneGateway implements Gateway {
   }
 
   async #session(identity: Identity): Promise<Session> {
-    const { locks, properties, stores, basePath, publicOrigins } = this.#options
+    const { locks, properties, stores, basePath, publicOrigins, uploads } = this.#options
     const permit = permitOf(identity)
     const holder = { principal: principalOf(identity), tokens: new Set<string>() }
     if ((identity.home ?? rootPath) !== rootPath || identity.quotaBytes !== undefined)
       return { ...(await this.#atHome(identity, permit, holder)), identity, holder, basePath, publicOrigins }
-    const guarded = guard({ store: await stores.storeFor(identity), locks, properties }, permit, holder)
+    const guarded = guard({ store: await stores.storeFor(identity), locks, properties }, permit, holder, uploads)
     return {
       // Each by its name: an object that begins with a spread costs microseconds.
       store: guarded.store,
@@ -175,10 +178,10 @@ class OneGateway implements Gateway {
     const { home, quotaBytes } = identity
     if (home === undefined)
       throw new Failure('denied', 'Your account has a quota but no home for it to count. Ask the administrator.')
-    const { locks, properties, stores, usage } = this.#options
+    const { locks, properties, stores, usage, uploads } = this.#options
     const whole = await stores.storeFor(identity)
     const store = quotaBytes === undefined ? whole : withinQuota(whole, { home, quotaBytes, usage })
-    const guarded = guard({ store, locks, properties }, permit, holder)
+    const guarded = guard({ store, locks, properties }, permit, holder, uploads)
     if (home === rootPath) return { store: guarded.store, locks: guarded.locks, properties: guarded.properties, permit }
     await makeHome(home, { store: whole, locks, permit, holder })
     return belowHome(guarded, permit, home)

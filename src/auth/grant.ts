@@ -1,3 +1,4 @@
+import { parseBytes } from '../core/bytes.js'
 import { Failure } from '../core/failure.js'
 import type { StorePath } from '../core/path.js'
 import type { Action } from '../store/store.js'
@@ -11,6 +12,8 @@ export interface Grant {
   readonly text: string
   readonly actions: ReadonlySet<Action>
   readonly pattern: Pattern
+  /** The largest file that may be put by it. */
+  readonly mostBytes?: number
 }
 
 export const allActions: readonly Action[] = ['read', 'list', 'create', 'replace', 'delete']
@@ -36,14 +39,18 @@ const actionsOfMethod: ReadonlyMap<string, readonly Action[]> = new Map<string, 
 
 /**
  * Reads `ACTIONS:/PATTERN`: actions are `read list create replace delete`, `r` (read and list), `rw` (all) and the methods
- * of HTTP and WebDAV, joined by commas; the pattern is that of `compilePattern`. Throws `invalid`, naming the text and what
- * would be right.
+ * of HTTP and WebDAV, joined by commas; the pattern is that of `compilePattern`. `ACTIONS<=10M:/PATTERN` bounds the files
+ * that are put by it. Throws `invalid`, naming the text and what would be right.
  */
 export function parseGrant(text: string): Grant {
   const colon = text.indexOf(':')
   if (colon === -1) throw wrongGrant(text, 'it has no colon; write it as ACTIONS:/PATTERN, such as rw:/acme/**')
   const actions = new Set<Action>()
-  for (const word of text.slice(0, colon).split(',')) {
+  const [words = '', size, ...more] = text.slice(0, colon).split('<=')
+  const mostBytes = size === undefined ? undefined : parseBytes(size)
+  if (size !== undefined && (mostBytes === undefined || more.length > 0))
+    throw wrongGrant(text, 'its size is none; write it as in create<=10M:/inbox/**')
+  for (const word of words.split(',')) {
     const found = actionsOfWord.get(word) ?? actionsOfMethod.get(word)
     if (!found)
       throw wrongGrant(
@@ -54,10 +61,12 @@ export function parseGrant(text: string): Grant {
   }
   if (actions.size === 0)
     throw wrongGrant(text, 'its methods allow nothing by themselves; add GET, PUT or DELETE, which they count as')
+  if (mostBytes !== undefined && !actions.has('create') && !actions.has('replace'))
+    throw wrongGrant(text, 'a size bounds what is put, which it does not allow')
   const pattern = text.slice(colon + 1)
   if (!pattern.startsWith('/')) throw wrongGrant(text, 'its pattern must begin with a slash, such as rw:/acme/**')
   try {
-    return { text, actions, pattern: compilePattern(pattern) }
+    return { text, actions, pattern: compilePattern(pattern), ...(mostBytes !== undefined && { mostBytes }) }
   } catch (error) {
     throw wrongGrant(text, error instanceof Failure ? error.message : 'its pattern is not understood', error)
   }
@@ -86,6 +95,9 @@ function union(permits: readonly Permit[]): Permit {
     allows: (action, path, collection) => permits.some((permit) => permit.allows(action, path, collection)),
     allowsAllBelow: (action, path) => permits.some((permit) => permit.allowsAllBelow(action, path)),
     mayAllowBelow: (path) => permits.some((permit) => permit.mayAllowBelow(path)),
+    ...(permits.some(({ mostBytes }) => mostBytes !== undefined) && {
+      mostBytes: (path: StorePath) => Math.max(...permits.map((permit) => mostOf(permit, path))),
+    }),
     explain: (action, path) => {
       for (const permit of permits) {
         const found = permit.explain(action, path)
@@ -94,6 +106,12 @@ function union(permits: readonly Permit[]): Permit {
       return undefined
     },
   }
+}
+
+/** What one of several allows; nothing where it lets nothing be put. */
+function mostOf(permit: Permit, path: StorePath): number {
+  if (permit.mostBytes !== undefined) return permit.mostBytes(path)
+  return permit.allows('create', path) || permit.allows('replace', path) ? Infinity : 0
 }
 
 const permits = new WeakMap<readonly string[], Permit>()
@@ -114,6 +132,7 @@ class GrantPermit implements Permit {
   readonly #grants: readonly Grant[]
   readonly #source: string
   readonly #byAction: ByAction
+  readonly mostBytes: ((path: StorePath) => number) | undefined
 
   constructor(grants: readonly Grant[], source: string) {
     this.#grants = grants
@@ -126,6 +145,15 @@ class GrantPermit implements Permit {
       replace: having('replace'),
       delete: having('delete'),
     }
+    if (grants.some(({ mostBytes }) => mostBytes !== undefined)) this.mostBytes = (path) => this.#most(path)
+  }
+
+  #most(path: StorePath): number {
+    const most = (['create', 'replace'] as const)
+      .map((action) => this.#byAction[action].filter(({ pattern }) => pattern.matches(path)))
+      .filter((grants) => grants.length > 0)
+      .map((grants) => Math.max(...grants.map(({ mostBytes = Infinity }) => mostBytes)))
+    return most.length === 0 ? 0 : Math.min(...most)
   }
 
   allows(action: Action, path: StorePath): boolean {

@@ -2,6 +2,7 @@ import { GuardedLocks, GuardedProperties, type LocksForCallers, type PropertiesF
 import { GuardedStore } from './guarded-store.js'
 import type { Permit } from './permit.js'
 import { Rights } from './rights.js'
+import type { UploadLimits } from './upload-limits.js'
 import type { LockHolder, Locks } from '../catalog/locks.js'
 import type { Properties } from '../catalog/properties.js'
 import type { Store } from '../store/store.js'
@@ -22,8 +23,9 @@ export function guard(
   { store, locks, properties }: { readonly store: Store; readonly locks: Locks; readonly properties: Properties },
   permit: Permit,
   holder: LockHolder,
+  uploads?: UploadLimits,
 ): GuardedSet {
-  const rights = new Rights(store, locks, permit, holder)
+  const rights = new Rights(store, locks, permit, holder, uploads)
   return {
     store: new GuardedStore(store, rights),
     locks: new GuardedLocks(locks, store, rights),

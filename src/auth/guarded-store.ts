@@ -1,4 +1,5 @@
 import { denied, type Rights } from './rights.js'
+import { atMost } from './upload-limits.js'
 import { Failure, isFailure } from '../core/failure.js'
 import { isOwnPath, type StorePath } from '../core/path.js'
 import type {
@@ -60,7 +61,9 @@ export class GuardedStore implements Store {
   }
 
   async write(path: StorePath, body: Body, options: WriteOptions = {}): Promise<Written> {
-    return this.#rights.put(path, options, (narrow) => this.#store.write(path, body, narrow))
+    const most = this.#rights.mostBytes(path)
+    const bounded = most === Infinity ? body : atMost(body, most)
+    return this.#rights.put(path, options, (narrow) => this.#store.write(path, bounded, narrow))
   }
 
   async change(path: StorePath, change: EntryChange): Promise<Entry> {
@@ -169,7 +172,12 @@ export class GuardedStore implements Store {
       assemble &&
       (async (to, pieces, options = {}) => {
         for (const piece of pieces) if ('from' in piece && piece.from !== to) rights.demand('read', piece.from)
-        return rights.put(to, options, (narrow) => assemble.call(this.#store, to, pieces, narrow))
+        const most = rights.mostBytes(to)
+        const bounded =
+          most === Infinity
+            ? pieces
+            : pieces.map((piece) => ('body' in piece ? { body: atMost(piece.body, most) } : piece))
+        return rights.put(to, options, (narrow) => assemble.call(this.#store, to, bounded, narrow))
       })
     )
   }

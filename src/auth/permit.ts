@@ -12,6 +12,11 @@ export interface Permit {
    * shows nothing (`create`) leads as far as its pattern names, and no further: what is inside a letter box stays hidden.
    */
   mayAllowBelow(path: StorePath): boolean
+  /**
+   * The most bytes that a file may be put there with: what the largest of the grants allows, and where creating and
+   * replacing differ, the smaller of the two. Absent where no grant has a size.
+   */
+  readonly mostBytes?: ((path: StorePath) => number) | undefined
   /** The grant that allows it, for `postern check --as`. */
   explain(action: Action, path: StorePath): { readonly grant: string; readonly source: string } | undefined
 }

@@ -1,7 +1,8 @@
+import { atMost } from './upload-limits.js'
 import { bound } from '../catalog/tended.js'
 import { overQuota, type Reserved, type Usage } from '../catalog/usage.js'
 import type { StorePath } from '../core/path.js'
-import type { Body, Piece, Staged, Store, WriteOptions, Written } from '../store/store.js'
+import type { Piece, Staged, Store, WriteOptions, Written } from '../store/store.js'
 
 export interface Quota {
   /** Where everything lies that the caller may name, and what it is that is counted. */
@@ -87,7 +88,7 @@ export function withinQuota(store: Store, quota: Quota): Store {
     ...plain,
     async write(path, body, options = {}) {
       const room = await roomFor(path, options.length)
-      const bounded = options.length === undefined ? atMost(body, room) : body
+      const bounded = options.length === undefined ? atMost(body, room, overQuota) : body
       return put(path, options, (counted) => store.write(path, bounded, counted))
     },
     async remove(path, options) {
@@ -134,7 +135,7 @@ export function withinQuota(store: Store, quota: Quota): Store {
     ...(assemble && {
       async assemble(to: StorePath, pieces: readonly Piece[], options: WriteOptions = {}) {
         const room = await roomFor(to, options.length)
-        const bounded = pieces.map((piece) => ('body' in piece ? { body: atMost(piece.body, room) } : piece))
+        const bounded = pieces.map((piece) => ('body' in piece ? { body: atMost(piece.body, room, overQuota) } : piece))
         return put(to, options, (counted) => assemble(to, bounded, counted))
       },
     }),
@@ -154,13 +155,4 @@ export async function bytesBelow(store: Store, path: StorePath, signal?: AbortSi
   for await (const entries of store.list(path, { depth: 'infinity', ...(signal !== undefined && { signal }) }))
     for (const { size } of entries) bytes += size
   return bytes
-}
-
-async function* atMost(body: Body, most: number): AsyncGenerator<Uint8Array> {
-  let total = 0
-  for await (const chunk of body) {
-    total += chunk.byteLength
-    if (total > most) throw overQuota()
-    yield chunk
-  }
 }

@@ -1,4 +1,5 @@
 import type { Permit } from './permit.js'
+import { tooLarge, type UploadLimits } from './upload-limits.js'
 import type { LockHolder, Locks } from '../catalog/locks.js'
 import { Failure, isFailure } from '../core/failure.js'
 import { isOwnPath, parentOf, type StorePath } from '../core/path.js'
@@ -10,10 +11,12 @@ export class Rights {
   readonly holder: LockHolder
   readonly #store: Store
   readonly #locks: Locks
+  readonly #uploads: UploadLimits | undefined
 
-  constructor(store: Store, locks: Locks, permit: Permit, holder: LockHolder) {
+  constructor(store: Store, locks: Locks, permit: Permit, holder: LockHolder, uploads?: UploadLimits) {
     this.#store = store
     this.#locks = locks
+    this.#uploads = uploads
     this.permit = permit
     this.holder = holder
   }
@@ -71,16 +74,25 @@ export class Rights {
     }
   }
 
-  /** Everything around a write that puts new content at a path: rights, locks before the body and before the commit. */
+  /** The most bytes that may be put there. */
+  mostBytes(path: StorePath): number {
+    if (this.#uploads === undefined && this.permit.mostBytes === undefined) return Infinity
+    return Math.min(this.#uploads?.(path) ?? Infinity, this.permit.mostBytes?.(path) ?? Infinity)
+  }
+
+  /** Everything around a write that puts new content at a path: rights, sizes, locks before the body and before the commit. */
   async put<Result>(
     path: StorePath,
     options: WriteOptions,
     commit: (options: WriteOptions) => Promise<Result>,
   ): Promise<Result> {
     const put = this.#narrowed(path, options)
+    const most = this.mostBytes(path)
+    if (options.length !== undefined && options.length > most) throw tooLarge(most)
     await this.checkPut(path)
     const makesParents = options.parents === true && (await this.#checkParents(path))
     const beforeCommit = async (staged: Staged): Promise<void> => {
+      if (staged.size > most) throw tooLarge(most)
       if (options.beforeCommit !== undefined) await options.beforeCommit(staged)
       await this.checkPut(path)
       if (makesParents) await this.#checkParents(path)

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import { createAuthenticator } from '../auth/authenticator.js'
 import { hmacUnder } from '../auth/hmac.js'
 import { createRateLimit } from '../auth/rate-limit.js'
+import { createUploadLimits } from '../auth/upload-limits.js'
 import { catalogSnapshots } from '../catalog/snapshots.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
@@ -232,6 +233,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       }),
     }),
     limits: limitsOf(config, ground),
+    uploads: createUploadLimits(config.uploads),
     uniform403: config.uniform403,
     log,
     lines: requestLinesOf(log),

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { parseGrant } from '../auth/grant.js'
+import { compilePattern } from '../auth/pattern.js'
 import { parseBytes } from '../core/bytes.js'
 import { Failure } from '../core/failure.js'
 
@@ -30,6 +31,14 @@ export const grant = text.superRefine((value, context) => {
     parseGrant(value)
   } catch (error) {
     context.addIssue({ code: 'custom', message: error instanceof Failure ? error.message : 'must be a grant' })
+  }
+})
+
+export const pattern = text.superRefine((value, context) => {
+  try {
+    compilePattern(value)
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Failure ? error.message : 'must be a pattern' })
   }
 })
 

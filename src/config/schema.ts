@@ -3,7 +3,7 @@ import { surfaceNames } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import { proxyTrust } from '../transport/forwarded.js'
 import { identityEntry } from './identity/entry.js'
-import { flag, grant, listOf, objectOf, oneOf, text, whole } from './schema-parts.js'
+import { bytes, flag, grant, listOf, objectOf, oneOf, pattern, text, whole } from './schema-parts.js'
 import { tokenHash } from './token-hash.js'
 
 const endpoint = text.refine(
@@ -193,6 +193,15 @@ export const configSchema = objectOf({
       description:
         'What each address (or IPv6 /64 network) and each identity may use on average over ten seconds, all workers and instances together; 0 is without limit. Bytes are those of bodies in both directions, and count when they have gone. Who uses more is answered 429 with Retry-After. Loopback and trusted proxies are not limited by address.',
       example: '{ identity: { requestsPerSecond: 100, bytesPerSecond: 50000000 } }',
+    }),
+  uploads: listOf(objectOf({ path: pattern, bytes }))
+    .default([])
+    .meta({
+      type: 'list of { path, bytes }',
+      default: 'any size',
+      description:
+        'How large the files are that may be uploaded, by whoever it is: `path` is a pattern as in a grant, `bytes` a number or text such as 10M. Where several name a path the smallest counts. More is answered 413. A grant may have a size of its own: `create<=10M:/inbox/**`.',
+      example: '[{ path: "/inbox/**", bytes: 10M }]',
     }),
   cors: objectOf({ origins: listOf(foreignOrigin), maxAgeSeconds: whole(0, 86_400).default(600) })
     .optional()
