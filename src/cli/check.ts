@@ -1,17 +1,15 @@
 import type { Command } from 'commander'
-import { compileGrants, expandUser } from '../auth/grant.js'
+import { compileGrants } from '../auth/grant.js'
 import { rightsOfMethods } from '../auth/method-rights.js'
-import type { Permit } from '../auth/permit.js'
-import type { Account } from '../catalog/accounts.js'
 import { identityKinds } from '../config/identity/kinds.js'
 import { examine } from '../config/setup.js'
 import type { Config } from '../config/load.js'
-import { openState } from '../config/state.js'
 import { Failure } from '../core/failure.js'
-import { isOwnPath } from '../core/path.js'
-import { toPath } from '../core/path.js'
+import { isOwnPath, rootPath, toPath } from '../core/path.js'
 import type { StorePath } from '../core/path.js'
 import type { Action } from '../store/store.js'
+import { callersOf } from './check-callers.js'
+import type { Caller, Callers } from './check-callers.js'
 import { withConfigOptions } from './options.js'
 import type { ConfigOptions } from './options.js'
 import { settle } from './settings.js'
@@ -19,6 +17,7 @@ import { print } from './terminal.js'
 
 interface CheckOptions extends ConfigOptions {
   readonly as?: string
+  readonly json?: boolean
 }
 
 const help = `
@@ -42,12 +41,15 @@ export function addCheck(program: Command, finish: (code: number) => void): void
     .description('say what is wrong with the configuration, or what a caller may do')
     .argument('[method]', 'with --as: an HTTP or WebDAV method')
     .argument('[path]', 'with --as: a decoded path, such as /acme/my file')
-    .option('--as <name>', 'the caller to explain; "anonymous" for those without a login')
+    .option('--as <name>', 'the caller to explain: a user, a key or token by id or name, or "anonymous"')
+    .option('--json', 'with --as: print JSON')
     .addHelpText('after', help)
     .action(async (method: string | undefined, path: string | undefined, options: CheckOptions) => {
       const config = settle(options)
-      for (const warning of config.warnings) print(`warning: ${warning}`)
+      const json = options.json === true
+      if (!json) for (const warning of config.warnings) print(`warning: ${warning}`)
       if (options.as === undefined) {
+        if (json) throw new Failure('invalid', '--json goes with --as.')
         if (method !== undefined) throw new Failure('invalid', 'Name the caller: postern check --as NAME METHOD PATH')
         examine(config)
         print(`${config.file ?? 'defaults, environment and flags'}: ok`)
@@ -61,75 +63,102 @@ export function addCheck(program: Command, finish: (code: number) => void): void
       }
       if (method === undefined || path === undefined)
         throw new Failure('invalid', 'Give a method and a path: postern check --as NAME METHOD PATH')
-      finish(await explain(config, options.as, method.toUpperCase(), toPath(path)))
+      finish(await explain(config, options.as, method.toUpperCase(), toPath(path), json))
     })
 }
 
-async function explain(config: Config, name: string, method: string, path: StorePath): Promise<number> {
+/** What one caller may do with a method and a path. */
+interface Explained {
+  /** The whole path, where the caller has a home. */
+  readonly path: StorePath
+  readonly allowed: boolean
+  /** Only what leads to granted paths below is listed. */
+  readonly onTheWay: boolean
+  readonly rights: readonly { readonly action: Action; readonly grant: string | undefined }[]
+}
+
+async function explain(config: Config, name: string, method: string, path: StorePath, json: boolean): Promise<number> {
   const groups = rightsOfMethods.get(method)
   if (groups === undefined)
     throw new Failure('invalid', `${method} is none of: ${[...rightsOfMethods.keys()].join(', ')}`)
-  const permit = await permitFor(config, name)
-  if (permit === undefined) return 1
-  if (isOwnPath(path)) {
-    print(`${method} ${path}: no file can be there; everything below /-/ is Postern's own.`)
-    return 1
+  const asked = await callersOf(config, name)
+  const explained = asked.callers.map((caller) => ({ caller, ...explainCaller(caller, method, path, groups) }))
+  const [first] = explained
+  if (json) print(JSON.stringify(jsonOf(name, method, path, asked, explained)))
+  else {
+    for (const one of explained) report(one.caller, one, name, method, path, explained.length > 1)
+    for (const line of silence(config, name, asked)) print(line)
   }
-  const verdicts = groups.map((group) => group.map((action) => explainAction(permit, method, action, path)))
-  const allowed = verdicts.every((group) => group.some(Boolean))
-  const onTheWay = method === 'PROPFIND' && !allowed && permit.mayAllowBelow(path)
-  if (onTheWay) print('  list: only what leads to granted paths below')
-  if (method === 'COPY' || method === 'MOVE')
-    print('  The destination needs create, and replace where something is there: ask with PUT.')
-  print(`${method} ${path} as ${name}: ${allowed || onTheWay ? 'allowed' : 'denied'}`)
-  return allowed || onTheWay ? 0 : 1
+  return first?.allowed === true ? 0 : 1
 }
 
-function explainAction(permit: Permit, method: string, action: Action, path: StorePath): boolean {
-  const found = permit.explain(action, path)
-  const when = cases[method]?.[action]
-  const what = when === undefined ? action : `${action} (${method} ${when})`
-  print(`  ${what}: ${found === undefined ? 'no grant' : `by ${found.grant} of ${found.source}`}`)
-  return found !== undefined
+function explainCaller(
+  { grants, home, source }: Caller,
+  method: string,
+  path: StorePath,
+  groups: readonly (readonly Action[])[],
+): Explained {
+  const whole = home === undefined || isOwnPath(path) ? path : toPath(path === rootPath ? home : home + path)
+  const nothing = { path: whole, allowed: false, onTheWay: false, rights: [] }
+  if (grants === undefined || isOwnPath(path)) return nothing
+  const permit = compileGrants(grants, source)
+  const rights = groups.flat().map((action) => ({ action, grant: permit.explain(action, whole)?.grant }))
+  const has = (action: Action): boolean => rights.some((right) => right.action === action && right.grant !== undefined)
+  const isAllowed = groups.every((group) => group.some(has))
+  const onTheWay = method === 'PROPFIND' && !isAllowed && permit.mayAllowBelow(whole)
+  return { path: whole, allowed: isAllowed || onTheWay, onTheWay, rights }
 }
 
-/** The rights of a caller, or undefined after saying why it has none. */
-async function permitFor(config: Config, name: string): Promise<Permit | undefined> {
-  if (name === 'anonymous') {
-    if (config.anonymous !== undefined) return compileGrants(config.anonymous.grants, 'anonymous')
-    print('Nobody may enter without a login: the configuration has no "anonymous".')
-    return undefined
+function report(caller: Caller, explained: Explained, name: string, method: string, path: StorePath, several: boolean) {
+  const { source, what, id, groups, home, refused } = caller
+  const who = what === 'user' || what === 'anonymous' ? name : `the ${what} ${id ?? name}`
+  if (several || what !== 'user') if (what !== 'anonymous') print(`${source}: ${who}`)
+  if (refused !== undefined) {
+    print(`${source} refuses ${who}: ${refused}`)
+    return
   }
-  const silent: string[] = []
-  for (const source of config.identity) {
-    if (source.kind === 'catalog') {
-      const found = await accountOf(config, name)
-      if (found === undefined) continue
-      if (!found.disabled) return compileGrants(expandUser(found.grants, found.name), source.name)
-      print(`${name} is disabled in ${source.name}; "postern user enable ${name}" lets it in.`)
-      return undefined
+  if (groups !== undefined && groups.length > 0) print(`  in the groups ${groups.join(', ')}`)
+  if (isOwnPath(path)) print(`${method} ${path}: no file can be there; everything below /-/ is Postern's own.`)
+  else {
+    if (home !== undefined) print(`  at home in ${home}: ${path} is ${explained.path}`)
+    for (const { action, grant } of explained.rights) {
+      const when = cases[method]?.[action]
+      const right = when === undefined ? action : `${action} (${method} ${when})`
+      print(`  ${right}: ${grant === undefined ? 'no grant' : `by ${grant} of ${source}`}`)
     }
-    const kind = identityKinds.get(source.kind)
-    if (kind?.lookUp === undefined) {
-      silent.push(source.name)
-      continue
-    }
-    const found = await kind.lookUp(source.settings, name)
-    if (found === undefined) continue
-    if ('grants' in found) return compileGrants(found.grants, source.name)
-    print(`${source.name} refuses ${name}: ${found.refused}`)
-    return undefined
+    if (explained.onTheWay) print('  list: only what leads to granted paths below')
+    if (method === 'COPY' || method === 'MOVE')
+      print('  The destination needs create, and replace where something is there: ask with PUT.')
+    print(`${method} ${path} as ${who}: ${explained.allowed ? 'allowed' : 'denied'}`)
   }
-  print(`No source knows ${JSON.stringify(name)}. Asked: ${config.identity.map((source) => source.name).join(', ')}.`)
-  if (silent.length > 0) print(`${silent.join(', ')}: what a caller may do shows only with its password or key.`)
-  return undefined
 }
 
-async function accountOf(config: Config, name: string): Promise<Account | undefined> {
-  const state = await openState(config, { create: false })
-  try {
-    return (await state.accounts.find(name))?.account
-  } finally {
-    await state.close()
-  }
+/** Why there may be more, or why there is nothing. */
+function silence(config: Config, name: string, { callers, silent, down }: Callers): readonly string[] {
+  if (name === 'anonymous')
+    return callers.length > 0 ? [] : ['Nobody may enter without a login: the configuration has no "anonymous".']
+  const users = callers.filter(({ what }) => what === 'user')
+  const names = config.identity.map((source) => source.name).join(', ')
+  return [
+    ...(callers.length === 0 ? [`No source knows ${JSON.stringify(name)}. Asked: ${names}.`] : []),
+    ...(users.length > 1 ? [`Several sources know ${name}: with a password it is the first, ${users[0]?.source ?? ''}.`] : []), // prettier-ignore
+    ...[...down].map(([source, why]) => `${source} cannot be asked, so its callers get a 503: ${why}`),
+    ...(silent.length > 0 && callers.length === 0 ? [`${silent.join(', ')}: what a caller may do shows only with its password or key.`] : []), // prettier-ignore
+  ]
+}
+
+function jsonOf(
+  name: string,
+  method: string,
+  path: StorePath,
+  { silent, down }: Callers,
+  explained: readonly (Explained & { readonly caller: Caller })[],
+): object {
+  const callers = explained.map(({ caller, path: whole, allowed, rights }) => {
+    const { source, what, id, groups, home, refused } = caller
+    const judged = rights.map(({ action, grant }) => ({ action, grant: grant ?? null }))
+    return { source, what, id, groups, home, path: whole, allowed, refused, rights: judged }
+  })
+  const allowed = explained[0]?.allowed === true
+  return { as: name, method, path, allowed, callers, silent, down: Object.fromEntries(down) }
 }

@@ -46,7 +46,7 @@ function accepted(user: string, rules: PamRules, stampKey: string, system: PamSy
 }
 
 /** Why a user may not come in at all. */
-function barOf({ name, uid, gid, groups }: SystemAccount, rules: PamRules): string | undefined {
+export function barOf({ name, uid, gid, groups }: SystemAccount, rules: PamRules): string | undefined {
   const { minimumUid, allowedUsers, allowedGroups, deniedUsers, deniedGroups } = rules
   if (uid === 0) return 'root'
   if (gid === 0) return 'group-of-root'

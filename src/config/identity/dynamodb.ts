@@ -73,13 +73,14 @@ export const dynamodbKind = identityKind({
   },
   async lookUp(settings, user) {
     const row = isTableName(user) ? await withTable(settings, (table) => table.find(user)) : undefined
-    if (row === undefined) return undefined
+    if (row === undefined) return []
+    const what = 'user'
     const scopes = readScopes(row)
-    if (typeof scopes === 'string') return { refused: scopes }
+    if (typeof scopes === 'string') return [{ what, refused: scopes }]
     try {
-      return { grants: grantsOf(scopes, settings, user) }
+      return [{ what, grants: grantsOf(scopes, settings, user) }]
     } catch (error) {
-      if (isFailure(error, 'invalid', 'denied')) return { refused: error.message }
+      if (isFailure(error, 'invalid', 'denied')) return [{ what, refused: error.message }]
       throw error
     }
   },

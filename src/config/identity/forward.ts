@@ -1,8 +1,10 @@
 import { z } from 'zod'
 import { forwardDirectory } from '../../auth/directory/forward.js'
 import { isOpenToOthers, isServiceUrl, openAuthService } from '../../auth/directory/forward-service.js'
+import { isFailure } from '../../core/failure.js'
 import { grant, listOf, objectOf, text, whole } from '../schema-parts.js'
 import { identityKind } from './kind.js'
+import { reasonIn } from './reason-in.js'
 
 const headerName = text
   .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/, 'must be the name of a header')
@@ -69,5 +71,22 @@ export const forwardKind = identityKind({
       groupGrants: new Map(Object.entries(groupGrants)),
     })
     return { directory, close: async () => service.close() }
+  },
+  async probe({ url, timeoutSeconds, headers }) {
+    const service = openAuthService({ url, timeoutSeconds })
+    try {
+      const asked = new Map([...Object.entries(headers), ['x-original-uri', '/'], ['x-original-method', 'GET']])
+      const { status } = await service.ask(asked)
+      if (status === 401 || status === 403) return `the service answers, and refuses who shows nothing (${status})`
+      return status >= 200 && status < 300
+        ? `the service answers ${status} to somebody without any login: is that meant?`
+        : `the service answers ${status}, so callers get a 503: look at its URL and its log`
+    } catch (error) {
+      if (isFailure(error, 'unavailable'))
+        return `the service does not answer, so callers get a 503: ${reasonIn(error)}`
+      throw error
+    } finally {
+      service.close()
+    }
   },
 })

@@ -28,12 +28,22 @@ export interface IdentityKind {
    * setting to be wrong.
    */
   probe?(settings: unknown): Promise<string>
-  /** For `postern check --as`: what a user may do; undefined for one that is not known. Absent where it takes a secret to know. */
-  lookUp?(settings: unknown, user: string): Promise<LookedUp | undefined>
+  /**
+   * For `postern check --as`: what callers of that name may do, and keys and tokens with that name or id. None where it is
+   * not known. Absent where it takes a secret to know. Throws `unavailable` where the source cannot be asked.
+   */
+  lookUp?(settings: unknown, name: string): Promise<readonly LookedUp[]>
 }
 
-/** What is known of a user without its secret: its grants, or why it is refused whatever it shows. */
-export type LookedUp = { readonly grants: readonly string[] } | { readonly refused: string }
+/** What is known of a caller without its secret: its grants, or why it is refused whatever it shows. */
+export type LookedUp = {
+  readonly what: 'user' | 'key' | 'S3 key' | 'token'
+  /** Of a key or a token, where it has another than its name. */
+  readonly id?: string
+  readonly groups?: readonly string[]
+  /** In place of what the source says of all: where it finds its root, `/` for nowhere else. */
+  readonly home?: string
+} & ({ readonly grants: readonly string[] } | { readonly refused: string })
 
 /** What managing the users of a source may stand on. */
 export type ManagingNeeds = Pick<IdentityNeeds, 'catalog' | 'hasher' | 'clock'>
@@ -77,7 +87,7 @@ export function identityKind<Schema extends z.ZodType>(kind: {
   readonly open: (name: string, settings: z.output<Schema>, needs: IdentityNeeds) => Promise<OpenSource>
   readonly manage?: (name: string, settings: z.output<Schema>, needs: ManagingNeeds) => Promise<TableUsers>
   readonly probe?: (settings: z.output<Schema>) => Promise<string>
-  readonly lookUp?: (settings: z.output<Schema>, user: string) => Promise<LookedUp | undefined>
+  readonly lookUp?: (settings: z.output<Schema>, name: string) => Promise<readonly LookedUp[]>
 }): IdentityKind {
   const { description, example, schema, shorthand, located, open, manage, probe, lookUp } = kind
   return {
@@ -88,7 +98,7 @@ export function identityKind<Schema extends z.ZodType>(kind: {
     located: (settings, directory) => (located === undefined ? settings : located(schema.parse(settings), directory)),
     open: (name, settings, needs) => open(name, schema.parse(settings), needs),
     ...(probe && { probe: (settings) => probe(schema.parse(settings)) }),
-    ...(lookUp && { lookUp: (settings, user) => lookUp(schema.parse(settings), user) }),
+    ...(lookUp && { lookUp: (settings, name) => lookUp(schema.parse(settings), name) }),
     ...(manage && { manage: (name, settings, needs) => manage(name, schema.parse(settings), needs) }),
   }
 }

@@ -1,8 +1,11 @@
 import { z } from 'zod'
 import { isSafeUrl, openIssuerKeys } from '../../auth/directory/issuer-keys.js'
 import { openOidcDirectory, signatureAlgorithms } from '../../auth/directory/oidc.js'
+import { systemClock } from '../../core/clock.js'
+import { isFailure } from '../../core/failure.js'
 import { flag, grant, listOf, objectOf, oneOf, text, whole } from '../schema-parts.js'
 import { identityKind } from './kind.js'
+import { reasonIn } from './reason-in.js'
 
 const url = text.refine((value) => isSafeUrl(value, true), 'must be a URL such as https://id.example.org')
 
@@ -78,5 +81,16 @@ export const oidcKind = identityKind({
       groupGrants: new Map(Object.entries(groupGrants)),
     })
     return { directory }
+  },
+  async probe({ issuer, keysUrl, allowHttp, timeoutSeconds }) {
+    const where = { issuer, allowHttp, timeoutSeconds, clock: systemClock, ...(keysUrl !== undefined && { keysUrl }) }
+    try {
+      await (await openIssuerKeys(where)).find({ alg: 'RS256', kid: 'postern check' })
+      return `the issuer ${issuer} tells its keys`
+    } catch (error) {
+      if (isFailure(error, 'unavailable'))
+        return `the issuer does not tell its keys, so its tokens get a 503: ${reasonIn(error)}. Look at issuer and keysUrl`
+      throw error
+    }
   },
 })

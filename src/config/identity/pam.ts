@@ -1,12 +1,14 @@
 import { createHmac } from 'node:crypto'
 import { cachedByAddress } from '../../auth/cached-by-address.js'
 import { pamDirectory } from '../../auth/directory/pam.js'
+import { barOf } from '../../auth/pam/decide.js'
 import { PamPool } from '../../auth/pam/pool.js'
 import { hasPamService } from '../../auth/pam/service.js'
 import { Failure } from '../../core/failure.js'
 import { loadNative } from '../../store/native.js'
 import { pamHelperCommand } from '../pam-helper.js'
 import { grant, listOf, objectOf, text, whole } from '../schema-parts.js'
+import { expanded } from './expanded.js'
 import { identityKind } from './kind.js'
 
 const names = listOf(text.max(256)).max(500, 'must not hold more than 500 names')
@@ -67,6 +69,20 @@ export const pamKind = identityKind({
     if (cacheSeconds === 0) return { directory, close }
     // PAM may know rules about where somebody comes from.
     return { directory: cachedByAddress(directory, { clock, keyOf, ttlSeconds: cacheSeconds }), close }
+  },
+  async probe({ service }) {
+    demandPam(service)
+    return `the PAM service ${service} is there. Whether it lets somebody in shows only with a password`
+  },
+  async lookUp(settings, user) {
+    const account = loadNative()?.account(user)
+    if (account === undefined) return []
+    if (typeof account === 'number')
+      throw new Failure('unavailable', `accounts cannot be looked up (errno ${-account})`)
+    account.state.fill(0)
+    const { name, groups, locked, expired } = account
+    const bar = barOf(account, settings) ?? (locked ? 'locked' : expired ? 'account-expired' : undefined)
+    return [{ what: 'user', groups, ...(bar === undefined ? expanded(settings.grants, name) : { refused: bar }) }]
   },
 })
 

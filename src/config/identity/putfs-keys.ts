@@ -4,8 +4,10 @@ import type { KeysConf } from '../../auth/directory/keys-conf.js'
 import { liveFile, type LiveFile } from '../../auth/directory/live-file.js'
 import { putfsKeysDirectory } from '../../auth/directory/putfs-keys.js'
 import { putfsLinks } from '../../auth/directory/putfs-links.js'
+import { scopeGrant } from '../../auth/scope/scope-map.js'
 import { objectOf, text } from '../schema-parts.js'
 import { identityKind } from './kind.js'
+import { readOnce } from './read-once.js'
 import { usable } from './usable.js'
 
 const maxBytes = 4 * 1024 * 1024
@@ -35,5 +37,15 @@ export const putfsKeysKind = identityKind({
     const keys = await follow('file', path)
     const links = linksFile === undefined ? keys : await follow('linksFile', linksFile)
     return { directory: putfsKeysDirectory({ name, file: keys }), links: putfsLinks({ name, keys, links, clock }) }
+  },
+  async probe({ file: path }) {
+    const file = liveFile({ file: path, maxBytes, parse: parseKeysConf, warn: () => undefined })
+    await usable(file, `identity.putfs-keys.file: ${path}`)
+    const { secrets, linkSecrets } = await file.facts()
+    return `${path} has ${secrets.size} keys, ${linkSecrets.size} of them with a secret for links`
+  },
+  async lookUp({ file }, id) {
+    const keys = await readOnce({ file, maxBytes, parse: parseKeysConf })
+    return keys.secrets.has(id) ? [{ what: 'key', grants: [scopeGrant(keys.scopesOf(id))] }] : []
   },
 })

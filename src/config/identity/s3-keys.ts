@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkFolder, s3KeysDirectory } from '../../auth/directory/s3-keys.js'
 import { Failure, isFailure } from '../../core/failure.js'
@@ -14,13 +15,26 @@ export const s3KeysKind = identityKind({
   }),
   located: ({ directory: folder, ...others }, directory) => ({ ...others, directory: resolve(directory, folder) }),
   async open(name, { directory: folder }, { warn }) {
-    try {
-      checkFolder(folder)
-    } catch (error) {
-      if (!isFailure(error, 'unavailable')) throw error
-      const why = error.cause instanceof Error ? error.cause.message : 'it cannot be read'
-      throw new Failure('invalid', `identity.s3-keys.directory: ${folder}: ${why}`, { cause: error })
-    }
+    demandFolder(folder)
     return { directory: s3KeysDirectory({ name, folder, warn }) }
   },
+  async probe({ directory: folder }) {
+    demandFolder(folder)
+    return `${folder} has ${readdirSync(folder).length} files`
+  },
+  async lookUp({ directory: folder }, id) {
+    const found = await s3KeysDirectory({ name: 's3-keys', folder, warn: () => undefined }).signingKey?.(id)
+    return found === undefined ? [] : [{ what: 'S3 key', grants: found.identity.grants }]
+  },
 })
+
+/** Throws `invalid`. */
+function demandFolder(folder: string): void {
+  try {
+    checkFolder(folder)
+  } catch (error) {
+    if (!isFailure(error, 'unavailable')) throw error
+    const why = error.cause instanceof Error ? error.cause.message : 'it cannot be read'
+    throw new Failure('invalid', `identity.s3-keys.directory: ${folder}: ${why}`, { cause: error })
+  }
+}

@@ -1,9 +1,11 @@
 import { tokensDirectory } from '../../auth/directory/tokens.js'
 import { readTokenHash } from '../../auth/token-hash.js'
 import { checkUserName } from '../../catalog/accounts.js'
+import { systemClock } from '../../core/clock.js'
 import { parseDate } from '../../core/date.js'
 import { grant, listOf, objectOf, text } from '../schema-parts.js'
 import { bytesOfHash, tokenHash } from '../token-hash.js'
+import { expanded } from './expanded.js'
 import { identityKind } from './kind.js'
 
 const entry = objectOf({
@@ -50,7 +52,23 @@ export const tokensKind = identityKind({
     })
     return { directory: tokensDirectory({ name, tokens, clock }) }
   },
+  async probe(entries) {
+    const over = entries.filter(hasEnded).map(({ name }) => name)
+    return `${entries.length} tokens${over.length > 0 ? `; refused because their time is over: ${over.join(', ')}` : ''}`
+  },
+  async lookUp(entries, wanted) {
+    const known = entries.filter(({ name }) => checkUserName(name) === wanted.normalize('NFC'))
+    return known.map((one) => ({
+      what: 'token' as const,
+      ...(hasEnded(one) ? { refused: `it has expired (${one.expires ?? ''})` } : expanded(one.grants, one.name)),
+    }))
+  },
 })
+
+function hasEnded({ expires }: { readonly expires?: string | undefined }): boolean {
+  const end = expires === undefined ? undefined : parseDate(expires)
+  return end !== undefined && end <= systemClock.now()
+}
 
 function isName(value: string): boolean {
   try {
