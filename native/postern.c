@@ -30,7 +30,7 @@
 #endif
 #include "addon.h"
 
-#define ABI 7
+#define ABI 8
 #define FACTS 16
 #define PATH_BYTES 4200
 #define NAME_BYTES 1100
@@ -738,6 +738,76 @@ static napi_value sync_file_system(napi_env env, napi_callback_info info) {
   return start(env, work, run_sync);
 }
 
+/* ---- durability of many files ---- */
+
+struct syncs {
+  napi_async_work handle;
+  napi_deferred deferred;
+  size_t count;
+  int32_t *files, *results;
+};
+
+static void run_syncs(napi_env env, void *data) {
+  struct syncs *syncs = data;
+  (void)env;
+#ifdef __linux__
+  /* All bytes on their way first: then the first sync takes along what the disk has to note of the others. */
+  for (size_t i = 0; i < syncs->count; i++) sync_file_range(syncs->files[i], 0, 0, SYNC_FILE_RANGE_WRITE);
+#endif
+  for (size_t i = 0; i < syncs->count; i++)
+#ifdef __APPLE__
+    syncs->results[i] = fcntl(syncs->files[i], F_FULLFSYNC) == 0 ? 0 : -errno;
+#else
+    syncs->results[i] = fdatasync(syncs->files[i]) == 0 ? 0 : -errno;
+#endif
+}
+
+static void finish_syncs(napi_env env, napi_status status, void *data) {
+  struct syncs *syncs = data;
+  void *room = NULL;
+  napi_value buffer;
+  napi_value results;
+  (void)status;
+  napi_create_arraybuffer(env, syncs->count * sizeof(int32_t), &room, &buffer);
+  memcpy(room, syncs->results, syncs->count * sizeof(int32_t));
+  napi_create_typedarray(env, napi_int32_array, syncs->count, buffer, 0, &results);
+  napi_resolve_deferred(env, syncs->deferred, results);
+  napi_delete_async_work(env, syncs->handle);
+  free(syncs->files);
+  free(syncs);
+}
+
+/* syncFiles(files): a promise of a result for each, 0 or a negative errno. */
+static napi_value sync_files(napi_env env, napi_callback_info info) {
+  napi_value values[ARGUMENTS];
+  napi_value promise;
+  napi_value name;
+  napi_typedarray_type type;
+  size_t count = 0;
+  void *files = NULL;
+  arguments(env, info, values);
+  if (napi_get_typedarray_info(env, values[0], &type, &count, &files, NULL, NULL) != napi_ok ||
+      type != napi_int32_array || count == 0)
+    return small(env, -EINVAL);
+  struct syncs *syncs = calloc(1, sizeof *syncs);
+  int32_t *numbers = calloc(2 * count, sizeof *numbers);
+  if (syncs == NULL || numbers == NULL) {
+    free(syncs);
+    free(numbers);
+    return small(env, -ENOMEM);
+  }
+  memcpy(numbers, files, count * sizeof *numbers);
+  syncs->count = count;
+  syncs->files = numbers;
+  syncs->results = numbers + count;
+  for (size_t i = 0; i < count; i++) syncs->results[i] = -ECANCELED;
+  napi_create_string_utf8(env, "postern", NAPI_AUTO_LENGTH, &name);
+  napi_create_promise(env, &syncs->deferred, &promise);
+  napi_create_async_work(env, NULL, name, run_syncs, finish_syncs, syncs, &syncs->handle);
+  napi_queue_async_work(env, syncs->handle);
+  return promise;
+}
+
 /* ---- shared memory ---- */
 
 #ifdef __linux__
@@ -822,6 +892,7 @@ static const struct function functions[] = {
     {"copySmall", copy_small},
     {"copyRange", copy_range},
     {"syncFileSystem", sync_file_system},
+    {"syncFiles", sync_files},
     {"readSmall", read_small},
     {"putSmall", put_small},
     {"viewMapping", view_mapping},

@@ -7,7 +7,7 @@ import { failureOf, fileFailure } from './local-errors.js'
 import { isForeign, type Known, knownOf } from './local-facts.js'
 import type { NoteBook } from './local-notes.js'
 import type { Pace } from './local-pace.js'
-import type { DirectorySyncs } from './local-sync.js'
+import type { DirectorySyncs, FileSyncs } from './local-sync.js'
 import { directoryKind, fact, factsLength } from './native.js'
 import { isDirectory, notFound } from './refusals.js'
 
@@ -22,6 +22,7 @@ export interface LocalContext {
   readonly settlesAtOnce: boolean
   readonly notes: NoteBook
   readonly syncs: DirectorySyncs
+  readonly fileSyncs: FileSyncs
   readonly pace: Pace
   /** Lets something go on by itself; `close` waits for it. Its failures are of no consequence. */
   later(work: Promise<unknown>): void

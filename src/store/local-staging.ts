@@ -39,6 +39,9 @@ export function reservedName(purpose: 'write' | 'trash' | 'tree'): string {
 /** Synchronous up to here: a system call costs less than a trip to the thread pool. */
 export const smallBytes = 64 * 1024
 
+/** Larger files are synced by themselves, so that nobody has to wait for them. */
+const batchedBytes = 1024 * 1024
+
 /**
  * The new content of a file, under a reserved name beside its target until it is committed. Locked as long as it is
  * open, so that a sweep of another process knows that it is alive. `discard` must be called unless it was committed.
@@ -141,7 +144,8 @@ export class Staging {
   }
 
   async sync(): Promise<void> {
-    await onDisk(this.#path, sync(this.fd))
+    if (this.#position <= batchedBytes) await this.#context.fileSyncs.sync(this.fd, this.#path)
+    else await onDisk(this.#path, sync(this.fd))
   }
 
   /** After it was committed. */

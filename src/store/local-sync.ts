@@ -1,10 +1,13 @@
-import { fsync } from 'node:fs'
+import { fdatasync, fsync } from 'node:fs'
 import { promisify } from 'node:util'
 import type { StorePath } from '../core/path.js'
 import type { Place } from './beneath.js'
 import { type LocalContext, lookInto, onDisk } from './local-context.js'
+import { failureOf } from './local-errors.js'
+import type { DirectoryCalls } from './native.js'
 
 const syncDescriptor = promisify(fsync)
+const syncData = promisify(fdatasync)
 
 /** Directories being synced, by device and inode, with the one sync that will follow for all who came too late. */
 export type DirectorySyncs = Map<string, { running: Promise<void>; following?: Promise<void> }>
@@ -39,3 +42,54 @@ export async function syncDirectory(context: LocalContext, directory: number, pa
     }
   }
 }
+
+interface WaitingFile {
+  readonly fd: number
+  readonly path: StorePath
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Makes the bytes of small files durable, those that wait together in one trip to another thread: the disk writes what it
+ * has to note of all of them at once, and ten writers wait little longer than one.
+ */
+export class FileSyncs {
+  readonly #calls: DirectoryCalls
+  #waiting: WaitingFile[] = []
+  #isRunning = false
+
+  constructor(calls: DirectoryCalls) {
+    this.#calls = calls
+  }
+
+  /** The descriptor must stay open until then. Throws what writing can throw. */
+  sync(fd: number, path: StorePath): Promise<void> {
+    if (this.#calls.syncFiles === undefined) return onDisk(path, syncData(fd))
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ fd, path, resolve, reject })
+      if (!this.#isRunning) void this.#run()
+    })
+  }
+
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    this.#isRunning = true
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, mostTogether)
+      const results = await this.#calls.syncFiles?.(Int32Array.from(batch, ({ fd }) => fd))
+      for (const [index, { fd, path, resolve, reject }] of batch.entries()) {
+        // Not tried: each by itself then.
+        if (results === undefined || typeof results === 'number') onDisk(path, syncData(fd)).then(resolve, reject)
+        else {
+          const result = results[index] ?? 0
+          if (result < 0) reject(failureOf(result, path))
+          else resolve()
+        }
+      }
+    }
+    this.#isRunning = false
+  }
+}
+
+const mostTogether = 64

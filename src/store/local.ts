@@ -17,6 +17,7 @@ import { Pace } from './local-pace.js'
 import { removeOne, removeTree } from './local-remove.js'
 import { roomAt } from './local-space.js'
 import { sweep } from './local-sweep.js'
+import { FileSyncs } from './local-sync.js'
 import { copyDirectory, copyFile, moveFile, moveTree } from './local-transfer.js'
 import { assembleFile, shown, writeFile } from './local-write.js'
 import { fact, factsLength } from './native.js'
@@ -94,6 +95,7 @@ class LocalDirectoryStore implements LocalStore {
       full: durability === 'full',
       settlesAtOnce: beneath.isNative || canSyncFileSystem(),
       syncs: new Map(),
+      fileSyncs: new FileSyncs(beneath.calls),
       pace: new Pace(),
       notes: new NoteBook(notes, knownOf(this.#facts).device),
       later: (work) => this.#later(work),

@@ -120,6 +120,20 @@ describe.runIf(loadNative() !== undefined)('readSmall', () => {
   })
 })
 
+describe.runIf(loadNative()?.syncFiles !== undefined)('syncFiles', () => {
+  it('syncs each, and says which could not be', async () => {
+    const fds = ['a', 'b'].map((name) => openSync(join(root, name), O_RDWR | O_CREAT))
+    for (const fd of fds) writeSync(fd, 'x')
+    const pipe = join(root, 'pipe')
+    execFileSync('mkfifo', [pipe])
+    const odd = openSync(pipe, O_RDWR)
+    const results = await loadNative()?.syncFiles?.(Int32Array.from([fds[0] ?? -1, odd, 987_654, fds[1] ?? -1]))
+    expect(Array.from(results as Int32Array)).toEqual([0, -errno.EINVAL, -errno.EBADF, 0])
+    for (const fd of [...fds, odd]) closeSync(fd)
+    expect(loadNative()?.syncFiles?.(new Int32Array(0))).toBe(-errno.EINVAL)
+  })
+})
+
 describe.each(ways)('calls by %s', (name, calls) => {
   const facts = new Float64Array(factsLength)
 

@@ -50,6 +50,8 @@ export interface DirectoryCalls {
   copyRange(from: number, start: number, to: number, at: number, length: number): Promise<number>
   /** Makes all of a filesystem durable, off the event loop; ENOSYS where that cannot be done. */
   syncFileSystem(fd: number): Promise<number>
+  /** Makes the bytes of several files durable in one trip off the event loop; a result for each, 0 or a negative errno. A number says that none was tried. */
+  syncFiles?(files: Int32Array): Promise<Int32Array> | number
   /**
    * Reads a whole file into a buffer that it fits, by a relative path none of which is a symbolic link; `facts` tell of
    * what was read. Gives its size. A negative errno is no verdict: the longer way finds out what is wrong.
@@ -162,4 +164,4 @@ export function loadNative(): NativeCalls | undefined {
 }
 
 /** Raised together with `ABI` in native/postern.c. */
-const nativeAbi = 7
+const nativeAbi = 8
