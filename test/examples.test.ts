@@ -29,6 +29,10 @@ const promises: Readonly<Record<string, (config: Config) => void>> = {
     expect(listen.map(({ at }) => at)).toEqual([{ kind: 'unix', path: '/run/postern/http.sock' }])
     expect(trustedProxies).toEqual(['unix'])
   },
+  'home-dirs.yaml': ({ identity, uploads }) => {
+    expect(identity.map(({ home }) => home)).toEqual([{ home: '/home/{user}', quotaBytes: 10 * 1024 ** 3 }])
+    expect(uploads).toEqual([{ path: '/home/**', bytes: 4 * 1024 ** 3 }])
+  },
   'inbox.yaml': ({ listen, cors, limits }) => {
     expect(listen.map(({ surfaces }) => surfaces)).toEqual([[], ['http']])
     expect(cors?.origins).toEqual(['https://app.example.org'])

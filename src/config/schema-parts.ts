@@ -47,7 +47,7 @@ const bytesMessage = 'must be a number of bytes, or text such as 500M, 10G or 2T
 /** A number of bytes, with K, M, G or T for powers of 1024. */
 export const bytes = z.union(
   [
-    z.int().min(1),
+    z.int({ error: bytesMessage }).min(1, bytesMessage),
     z.string().transform((value, context) => {
       const found = parseBytes(value)
       if (found !== undefined) return found

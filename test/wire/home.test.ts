@@ -163,4 +163,25 @@ describe('a home', () => {
     const puts = Array.from({ length: 12 }, (_, at) => server.request('PUT', `/f${at}`, { as: alice, body: 'x' }))
     expect((await Promise.all(puts)).map(({ status }) => status)).toEqual(Array.from({ length: 12 }, () => 201))
   })
+
+  it('can be another for one user, from the next request on, and the root for the admin', async () => {
+    await using server = await homes()
+    const alice = await server.addUser('alice', 'rw:/**')
+    const bob = await server.addUser('bob', 'rw:/home/bob/**')
+    const set = (name: string, home: string) =>
+      server.cli(['user', 'home', name, home, '--json', '--config', server.configFile])
+    const seen = async (as: Caller) => hrefs(await server.request('PROPFIND', '/', { as, headers: { Depth: '1' } })).slice(1) // prettier-ignore
+    expect([await seen(alice), await seen(bob)]).toEqual([[], ['/secret.txt']])
+    expect(JSON.parse((await set('alice', '/home')).stdout)).toMatchObject({ name: 'alice', home: '/home' })
+    expect([...(await seen(alice))].sort()).toEqual(['/alice/', '/bob/'])
+    await set('alice', '/')
+    expect([...(await seen(alice))].sort()).toEqual(['/home/', '/top.txt'])
+    await set('alice', 'none')
+    expect(await seen(alice)).toEqual([])
+    // A home gives no right.
+    await set('bob', '/home/alice')
+    expect((await server.request('PROPFIND', '/', { as: bob })).status).toBe(403)
+    for (const wrong of ['home', '/../x', '/-/x', '']) expect((await set('bob', wrong)).code).not.toBe(0)
+    expect((await server.request('GET', '/home/bob/secret.txt')).body.toString()).toBe('of bob')
+  })
 })
