@@ -25,35 +25,50 @@ export function openPasswordChecks(hasher: PasswordHasher): PasswordChecks {
   const turns = new Turns(1, mayWait)
   const thread = new CheckThread()
 
-  async function right(stored: string, password: string): Promise<boolean> {
-    const known = knownHash(stored)
-    if (known === undefined) return false
-    if (known.format === 'argon2id') return hasher.verify(stored, password)
-    return turns.run(async () => {
-      const answer = await thread.ask({ stored, password })
+  /** `besides` is paid for where the password is wrong; where it can be, in the same visit to the thread. */
+  async function right(stored: string, password: string, besides: string | undefined): Promise<boolean> {
+    if (isArgon2id(stored)) {
+      if (await hasher.verify(stored, password)) return true
+      await spend(besides, password)
+      return false
+    }
+    const inOneVisit = besides === undefined || isArgon2id(besides) ? {} : { besides: dummyLike(besides) }
+    const isRight = await turns.run(async () => {
+      const answer = await thread.ask({ stored, password, ...inOneVisit })
       if (answer !== undefined) return answer
       const { default: bcrypt } = await import('bcryptjs')
-      return verifyFormat(stored, password, bcrypt)
+      if (verifyFormat(stored, password, bcrypt)) return true
+      if (inOneVisit.besides !== undefined) verifyFormat(inOneVisit.besides, password, bcrypt)
+      return false
     })
+    if (!isRight && inOneVisit.besides === undefined) await spend(besides, password)
+    return isRight
   }
 
-  async function spend(like: string | undefined, password: string): Promise<void> {
-    if (like === undefined) return
-    if (knownHash(like)?.format === 'argon2id') await hasher.verify(undefined, '')
-    else await right(dummyLike(like), password)
+  async function spend(like: string | undefined, password: string, besides?: string): Promise<void> {
+    if (like !== undefined && !isArgon2id(like)) {
+      await right(dummyLike(like), password, besides)
+      return
+    }
+    if (like !== undefined) await hasher.verify(undefined, '')
+    if (besides !== undefined) await spend(besides, password)
   }
 
   return {
     async verify(stored, password, { standIn, dearest }) {
       const possible = isPossible(password)
       const own = possible && stored !== undefined && knownHash(stored) !== undefined ? stored : undefined
-      if (own === undefined) await spend(standIn, possible ? password : '')
-      else if (await right(own, password)) return true
-      if (costOf(dearest) > costOf(own ?? standIn)) await spend(dearest, possible ? password : '')
+      const besides = costOf(dearest) > costOf(own ?? standIn) ? dearest : undefined
+      if (own !== undefined) return right(own, password, besides)
+      await spend(standIn, possible ? password : '', besides)
       return false
     },
     close: () => thread.end(),
   }
+}
+
+function isArgon2id(stored: string): boolean {
+  return knownHash(stored)?.format === 'argon2id'
 }
 
 function costOf(stored: string | undefined): number {
