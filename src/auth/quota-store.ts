@@ -1,6 +1,7 @@
 import { atMost } from './upload-limits.js'
 import { bound } from '../catalog/tended.js'
 import { overQuota, type Reserved, type Usage } from '../catalog/usage.js'
+import { isFailure } from '../core/failure.js'
 import type { StorePath } from '../core/path.js'
 import type { Piece, Staged, Store, WriteOptions, Written } from '../store/store.js'
 
@@ -79,8 +80,12 @@ export function withinQuota(store: Store, quota: Quota): Store {
       throw error
     }
     await usage.free(home, reserved, gone - bytes)
-    // The source may have grown meanwhile: it is too late to refuse, not to count.
-    await usage.reserve(home, Infinity, (await brought(written)) - bytes)
+    try {
+      // The source may have grown meanwhile: it is too late to refuse, not to count.
+      await usage.reserve(home, Infinity, (await brought(written)) - bytes)
+    } catch (error) {
+      if (!isFailure(error)) throw error
+    }
     return written
   }
 
@@ -152,7 +157,12 @@ export async function bytesBelow(store: Store, path: StorePath, signal?: AbortSi
   const entry = await store.stat(path, signal)
   if (entry?.kind !== 'directory') return entry?.size ?? 0
   let bytes = 0
-  for await (const entries of store.list(path, { depth: 'infinity', ...(signal !== undefined && { signal }) }))
-    for (const { size } of entries) bytes += size
+  try {
+    for await (const entries of store.list(path, { depth: 'infinity', ...(signal !== undefined && { signal }) }))
+      for (const { size } of entries) bytes += size
+  } catch (error) {
+    // It went meanwhile.
+    if (!isFailure(error, 'not-found', 'not-directory')) throw error
+  }
   return bytes
 }

@@ -132,4 +132,13 @@ describe('usage', () => {
     await usage.reserve(toPath(`${long}/b`), quota, 100)
     expect(await refused(usage.reserve(toPath(`${long}/a`), quota, 1))).toBe(true)
   })
+
+  it('keeps what cannot be told as used, and fails nobody who has written', async () => {
+    const usage = worker()
+    const reserved = await usage.reserve(tree, quota, 100)
+    await catalog.close()
+    await usage.cancel(tree, reserved)
+    await usage.free(tree, reserved, 100)
+    await expect(usage.reserve(tree, quota, 1)).rejects.toMatchObject({ kind: 'unavailable' })
+  })
 })

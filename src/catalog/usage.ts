@@ -1,7 +1,7 @@
 import type { Catalog, Item } from './catalog.js'
 import { recordName } from './record-name.js'
 import type { Clock } from '../core/clock.js'
-import { Failure } from '../core/failure.js'
+import { Failure, isFailure } from '../core/failure.js'
 import type { StorePath } from '../core/path.js'
 
 export interface UsageOptions {
@@ -21,9 +21,9 @@ export interface Usage {
    * processes too, do not get the same ones. Throws `no-space` (`quota-not-exceeded`) where they do not fit.
    */
   reserve(tree: StorePath, quotaBytes: number, bytes: number): Promise<Reserved>
-  /** Gives back what was set aside for a commit that has failed. */
+  /** Gives back what was set aside for a commit that has failed. Never rejects: what cannot be told counts until the next count. */
   cancel(tree: StorePath, reserved: Reserved): Promise<void>
-  /** Bytes that have gone. `since` was reserved before they went. */
+  /** Bytes that have gone. `since` was reserved before they went. Never rejects either. */
   free(tree: StorePath, since: Reserved, bytes: number): Promise<void>
 }
 
@@ -104,14 +104,14 @@ class CountedUsage implements Usage {
 
   async cancel(tree: StorePath, { count, bytes }: Reserved): Promise<void> {
     if (bytes === 0) return
-    await this.#change(tree, (now) =>
+    await this.#tell(tree, (now) =>
       now.count === count ? { ...now, used: now.used - bytes, added: now.added - bytes } : undefined,
     )
   }
 
   async free(tree: StorePath, { count }: Reserved, bytes: number): Promise<void> {
     if (bytes <= 0) return
-    await this.#change(tree, (now) =>
+    await this.#tell(tree, (now) =>
       now.count === count ? { ...now, used: Math.max(0, now.used - bytes), freed: now.freed + bytes } : undefined,
     )
   }
@@ -155,6 +155,14 @@ class CountedUsage implements Usage {
       freed: 0,
     }))
     return tally ?? emptyTally
+  }
+
+  async #tell(tree: StorePath, change: (now: Tally) => Tally | undefined): Promise<void> {
+    try {
+      await this.#change(tree, change)
+    } catch (error) {
+      if (!isFailure(error)) throw error
+    }
   }
 
   /** Resolves to the tally as it was changed to, or undefined where `change` wants none. */
