@@ -38,11 +38,13 @@ export function proxyTrust(rules: readonly string[], headers: ProxyHeaders): Pro
       list.addSubnet(address, Number(bits), family)
     else return undefined
   }
+  // Asking a list for its rules writes all of them out.
+  const isEmpty = list.rules.length === 0
   return {
     headers,
     covers(address) {
       if (address === undefined) return unix
-      if (list.rules.length === 0) return false
+      if (isEmpty) return false
       const version = isIP(address)
       return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6')
     },
