@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 import { header, type HttpRequest } from '../core/http.js'
 import type { Asked } from './cached.js'
-import { hmacUnder } from './hmac.js'
 import type { Credential, RequestFacts } from './identity.js'
 import type { Scheme } from './scheme/scheme.js'
 
@@ -55,12 +54,13 @@ export function factsOf(request: HttpRequest): RequestFacts {
 const mostSeen = 10_000
 
 /**
- * Knows the headers of credentials that were good, by an HMAC under a random key of this process, so that they need not
+ * Knows the headers of credentials that were good, by a hash under a random key of this process, so that they need not
  * be taken apart again with every request. It says nothing of whether they still are.
  */
 export class SeenHeaders {
   readonly #names: readonly string[]
-  readonly #hmac = hmacUnder(randomBytes(32))
+  // Half of an HMAC: nobody sees the result who could lengthen the text.
+  readonly #secret = randomBytes(32).toString('base64')
   readonly #seen = new Map<string, SeenCredential>()
 
   constructor(schemes: readonly Scheme[]) {
@@ -75,7 +75,7 @@ export class SeenHeaders {
       // No value holds a line break.
       if (values !== undefined) text = `${text ?? ''}${name}\n${values.join('\n')}\n\n`
     }
-    return text === undefined ? undefined : this.#hmac(text)
+    return text === undefined ? undefined : hash('sha256', this.#secret + text, 'base64')
   }
 
   find(key: string): SeenCredential | undefined {
