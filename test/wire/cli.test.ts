@@ -253,7 +253,7 @@ describe('postern user', () => {
     expect(await status(server.port, 'alice', 'new')).toBe(401)
     const list = JSON.parse((await postern(['user', 'list', '--json'])).stdout) as readonly object[]
     expect(list).toEqual([
-      { name: 'admin', grants: ['rw:/**'], disabled: false, created: expect.any(String) as string },
+      { name: 'admin', home: '/', grants: ['rw:/**'], disabled: false, created: expect.any(String) as string },
     ])
   })
 
