@@ -90,11 +90,16 @@ export class FileWatch {
   }
 
   #state(): string {
-    return this.#files
-      .map((file) => {
-        const found = statSync(file, { bigint: true, throwIfNoEntry: false })
-        return found === undefined ? '-' : `${found.dev}:${found.ino}:${found.size}:${found.mtimeNs}:${found.ctimeNs}`
-      })
-      .join(' ')
+    return this.#files.map(stateOf).join(' ')
+  }
+}
+
+/** What changes with a file; one that cannot be looked at, for whatever reason, is as good as none. */
+function stateOf(file: string): string {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = statSync(file, { bigint: true })
+    return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
+  } catch {
+    return '-'
   }
 }
