@@ -1,9 +1,9 @@
 import type { Audit, LimitEvent } from '../auth/audit.js'
-import { networkOf } from '../auth/throttle.js'
 import type { RateLimit } from '../auth/rate-limit.js'
 import { isFailure } from '../core/failure.js'
 import type { FinishedExchange } from './access-log.js'
 import type { HttpRequest } from '../core/http.js'
+import { networkOf } from '../core/network.js'
 
 /** How much each address and each identity may ask for. */
 export interface RequestLimits {
