@@ -71,7 +71,9 @@ for (const name of readdirSync(target)) if (!files.has(name)) rmSync(join(target
 function licenses(modules) {
   const folders = new Set(modules.flatMap((id) => /^.*[\\/]node_modules[\\/](?:@[^\\/]+[\\/])?[^\\/]+/.exec(id) ?? []))
   const texts = [...folders].sort().map((folder) => {
-    const { name, version, license, author, repository } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+    const { name, version, license, author, repository } = JSON.parse(
+      readFileSync(join(folder, 'package.json'), 'utf8'),
+    )
     const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry))
     // One of them comes without its text.
     const text = file ? readFileSync(join(folder, file), 'utf8').trim() : `by ${author}, ${repository}`

@@ -30,7 +30,13 @@ describe('a server that knows its names', () => {
   it.each(['GET', 'HEAD', 'PUT', 'DELETE', 'PROPFIND', 'OPTIONS', 'LOCK'])(
     'answers no %s of a page that has come in by another one',
     async (method) => {
-      for (const host of ['evil.example', '127.0.0.1', `127.0.0.1:${server.port}`, 'files.example.org.evil.example', ''])
+      for (const host of [
+        'evil.example',
+        '127.0.0.1',
+        `127.0.0.1:${server.port}`,
+        'files.example.org.evil.example',
+        '',
+      ])
         expect([host, await ask(host, method)]).toEqual([host, 400])
       expect(await ask('files.example.org')).toBe(200)
     },
