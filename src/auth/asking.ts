@@ -64,7 +64,8 @@ export class SeenHeaders {
   readonly #seen = new Map<string, SeenCredential>()
 
   constructor(schemes: readonly Scheme[]) {
-    this.#names = [...new Set(schemes.flatMap(({ headers }) => headers))]
+    // A login that no scheme here can read is a wrong one, not none.
+    this.#names = [...new Set(['authorization', ...schemes.flatMap(({ headers }) => headers)])]
   }
 
   /** What stands for the headers of a request; undefined where it has none of them. */

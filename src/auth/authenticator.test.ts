@@ -11,6 +11,7 @@ import { cached, createCredentialKey } from './cached.js'
 import { catalogDirectory } from './directory/catalog.js'
 import type { Directory, Verdict } from './identity.js'
 import type { PasswordHasher } from './password-hash.js'
+import { apiKeyScheme } from './scheme/api-key.js'
 import { basicScheme } from './scheme/basic.js'
 import { createThrottle } from './throttle.js'
 
@@ -113,6 +114,13 @@ describe('failures', () => {
       expect(events).toMatchObject([{ event: 'login-failed', why: 'malformed' }])
     },
   )
+
+  it('a login that no scheme here can read is not let in as anonymous', async () => {
+    const { authenticator, events } = await setUp({ schemes: [apiKeyScheme()], anonymous: { grants: ['rw:/**'] } })
+    await expect(authenticator.authenticate(login('alice', 'right'))).rejects.toMatchObject({ kind: 'unauthenticated' })
+    expect(events).toMatchObject([{ event: 'login-failed', why: 'malformed' }])
+    expect((await authenticator.authenticate(request())).source).toBe('anonymous')
+  })
 
   it('a wrong password is not let in as anonymous', async () => {
     const { authenticator } = await setUp({ anonymous: { grants: ['rw:/**'] } })
