@@ -1,5 +1,6 @@
 import { Failure } from '../core/failure.js'
 import type { HttpRequest } from '../core/http.js'
+import { probePages } from './probe-pages.js'
 
 /** Throws `invalid` for a request that was meant for a host of another name. */
 export type HostList = (request: Pick<HttpRequest, 'target' | 'origin'>) => void
@@ -17,9 +18,9 @@ export interface HostListOptions {
  */
 export function createHostList({ hosts, basePath }: HostListOptions): HostList {
   const known = new Set(hosts.map((host) => host.toLowerCase()))
-  const open = new Set(['/-/health', '/-/ready'].flatMap((page) => [page, basePath + page]))
+  const isProbe = probePages(basePath)
   return ({ target, origin }) => {
-    if (known.has(hostOf(origin.authority)) || open.has(target.replace(/\?.*$/s, ''))) return
+    if (known.has(hostOf(origin.authority)) || isProbe(target)) return
     throw new Failure('invalid', 'This server is not known by that name.')
   }
 }

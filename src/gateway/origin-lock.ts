@@ -1,6 +1,7 @@
 import { indexOfToken } from '../auth/token-hash.js'
 import { Failure } from '../core/failure.js'
 import type { HttpRequest } from '../core/http.js'
+import { probePages } from './probe-pages.js'
 
 /** Throws `denied` for a request that did not come through the one in front, whoever asks. */
 export type OriginLock = (request: HttpRequest) => void
@@ -15,9 +16,9 @@ export interface OriginLockOptions {
 
 /** Closes the direct way to a server behind a CDN. What asks whether the server is well comes without it and is told nothing else. */
 export function createOriginLock({ header, hashes, basePath }: OriginLockOptions): OriginLock {
-  const open = new Set(['/-/health', '/-/ready'].flatMap((page) => [page, basePath + page]))
+  const isProbe = probePages(basePath)
   return ({ target, headers }) => {
-    if (open.has(target.replace(/\?.*$/s, ''))) return
+    if (isProbe(target)) return
     const [value, ...others] = headers.get(header) ?? []
     const token = value === undefined || others.length > 0 ? undefined : /^bearer (.+)$/i.exec(value)?.[1]?.trim()
     if (token === undefined || indexOfToken(hashes, token) === -1)
