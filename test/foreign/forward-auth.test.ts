@@ -1,20 +1,16 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { generate } from 'selfsigned'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { toyService } from '../auth-service.js'
 import type { Heard, ToyService } from '../auth-service.js'
 import { basic, eventually, run, startServer } from '../harness.js'
 import type { Server } from '../harness.js'
+import { configuration, freePort } from './deploy-files.js'
 import { describeForeign } from './tools.js'
-
-const deploy = fileURLToPath(new URL('../../deploy', import.meta.url))
 
 interface Place {
   readonly home: string
@@ -33,24 +29,6 @@ interface Proxy {
   readonly command: string
   readonly args: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-}
-
-/** A kept configuration with what is true in this test; every placeholder must be in it. */
-async function configuration(file: string, values: Readonly<Record<string, string>>): Promise<string> {
-  let text = await readFile(join(deploy, file), 'utf8')
-  for (const [placeholder, value] of Object.entries(values)) {
-    expect(text, file).toContain(placeholder)
-    text = text.replaceAll(placeholder, value)
-  }
-  return text
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 async function nginxWith(site: string, { home }: Place): Promise<Proxy> {

@@ -2,37 +2,15 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { generate } from 'selfsigned'
 import type { Finished, Server } from '../harness.js'
 import { eventually, run, startServer } from '../harness.js'
 import { expectLitmusFindsNothing } from './litmus-run.js'
+import { configuration, freePort } from './deploy-files.js'
 import { describeForeign } from './tools.js'
-
-const deploy = fileURLToPath(new URL('../../deploy', import.meta.url))
-
-/** Fills a kept configuration with what is true in this test; every placeholder must be in it. */
-async function configuration(file: string, values: Readonly<Record<string, string>>): Promise<string> {
-  let text = await readFile(join(deploy, file), 'utf8')
-  for (const [placeholder, value] of Object.entries(values)) {
-    expect(text, file).toContain(placeholder)
-    text = text.replaceAll(placeholder, value)
-  }
-  return text
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 interface Place {
   /** Where the proxy may keep its files. */
