@@ -1,4 +1,4 @@
-// What `npm test` runs: builds, then the suites in order; names every test that was skipped; the last line is the count.
+// What `npm test` runs: builds, then the suites in order; names every test that was skipped or failed; the last line is the count.
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,6 +22,7 @@ if (build.status !== 0) {
 
 const total = { passed: 0, failed: 0, skipped: 0 }
 const skipped = []
+const failed = []
 let skippedReal = 0
 let broken = false
 for (const project of wanted.length > 0 ? wanted : all) {
@@ -31,11 +32,16 @@ for (const project of wanted.length > 0 ? wanted : all) {
   for (const file of results.testResults) {
     // A file that cannot even be loaded, or whose set-up fails, reports no failed test of its own.
     const failedTests = file.assertionResults.filter((test) => test.status === 'failed').length
-    if (file.status === 'failed' && failedTests === 0) count.failed += 1
+    if (file.status === 'failed' && failedTests === 0) {
+      count.failed += 1
+      failed.push(`${relative(home, file.name)}: ${file.message}`)
+    }
     for (const test of file.assertionResults) {
       if (test.status === 'passed') count.passed += 1
-      else if (test.status === 'failed') count.failed += 1
-      else {
+      else if (test.status === 'failed') {
+        count.failed += 1
+        failed.push(`${relative(home, file.name)}: ${test.fullName}\n    ${test.failureMessages.join('\n    ')}`)
+      } else {
         count.skipped += 1
         skipped.push(`${relative(home, file.name)}: ${test.fullName}`)
         // A contract suite may skip what a store does not have; what drives the real program may skip nothing.
@@ -44,11 +50,11 @@ for (const project of wanted.length > 0 ? wanted : all) {
     }
   }
   if (ended !== 0 && count.failed === 0) {
-    console.log(`the ${project} suite ended with ${ended} without a failed test (an error outside of any test?)`)
+    failed.push(`the ${project} suite ended with ${ended} without a failed test (an error outside of any test?)`)
     broken = true
   }
   if (count.passed + count.failed + count.skipped === 0) {
-    console.log(`the ${project} suite holds no test`)
+    failed.push(`the ${project} suite holds no test`)
     broken = true
   }
   for (const key of Object.keys(total)) total[key] += count[key]
@@ -62,6 +68,11 @@ const skipsAllowed = process.env.POSTERN_REQUIRE_FOREIGN !== '1'
 if (!skipsAllowed && skippedReal > 0) {
   console.log('\nPOSTERN_REQUIRE_FOREIGN=1 allows no skip where the real program is tested')
   broken = true
+}
+// Last, where whoever reads only the end of a long log finds it.
+if (failed.length > 0) {
+  console.log('\nfailed:')
+  for (const line of failed) console.log(`  ${line}`)
 }
 if (broken) total.failed = Math.max(total.failed, 1)
 process.exitCode = total.failed > 0 ? 1 : 0
