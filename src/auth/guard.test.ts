@@ -28,13 +28,13 @@ beforeEach(async () => {
   properties = catalogProperties(catalog)
   const memory = openMemoryStore({ clock })
   // Abilities that a memory store lacks are there to be guarded too.
-  store = { ...bound(memory), presign: async ({ path }) => new URL(`memory:${path}`), uploads: neverUsed }
+  store = { ...bound(memory), presign: async ({ path }) => new URL(`memory:${path}`), parts: neverUsed }
   for (const path of ['/a/f', '/a/d/g', '/b/f', '/b/d/g', '/-/own', '/a-b/f'])
     await store.write(p(path), text(path), { parents: true })
   for (const path of ['/a/f', '/a/d', '/b/f', '/-/own', '/b/d/g']) await mark(path)
 })
 
-const neverUsed = {} as NonNullable<Store['uploads']>
+const neverUsed = {} as NonNullable<Store['parts']>
 
 async function* text(content: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(content)
@@ -164,7 +164,7 @@ describe('every method', () => {
     )
     expect(methods.filter((name) => !harmless.has(name) && rules[name] === undefined)).toEqual([])
     expect(Object.keys(rules).filter((name) => !methods.includes(name))).toEqual([])
-    expect('uploads' in set.store).toBe(false)
+    expect('parts' in set.store).toBe(false)
   })
 
   const rows = Object.entries(rules).flatMap(([name, each]) =>

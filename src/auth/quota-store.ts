@@ -23,7 +23,7 @@ export function withinQuota(store: Store, quota: Quota): Store {
   const { removeTree, copyTree, assemble, space } = plain
   // Nobody would count what comes by these.
   delete plain.presign
-  delete plain.uploads
+  delete plain.parts
   const nothingYet = (): Promise<Reserved> => usage.reserve(home, quotaBytes, 0)
 
   async function sizeOf(path: StorePath): Promise<number> {

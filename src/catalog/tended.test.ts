@@ -8,6 +8,7 @@ import { bound, mendMoves, tended, type Records } from './tended.js'
 import { ManualClock } from '../core/clock.js'
 import { toPath, type StorePath } from '../core/path.js'
 import { openMemoryStore } from '../store/memory.js'
+import type { PartRooms } from '../store/part-rooms.js'
 import type { Store } from '../store/store.js'
 
 let clock: ManualClock
@@ -252,23 +253,17 @@ describe('bound', () => {
       'assemble',
       'space',
       'settle',
-      'uploads',
+      'parts',
+      'digest',
       'presign',
     ] as const)
       expect(name in wrapped).toBe(false)
   })
 
-  it('forgets for uploads as well', async () => {
+  it('forgets for files of parts as well', async () => {
     await mark('/u')
-    const uploads: Store['uploads'] = {
-      begin: async () => 'id',
-      part: async () => ({ number: 1, size: 1, etag: 'e' }),
-      partCopy: async () => ({ number: 1, size: 1, etag: 'e' }),
-      parts: async () => [],
-      abort: async () => undefined,
-      complete: async () => medium.write(toPath('/u'), text('x')),
-    }
-    await tended({ ...bound(medium), uploads }, open(catalog)).uploads!.complete('id', [])
+    const parts = { become: async () => medium.write(toPath('/u'), text('x')) } as unknown as PartRooms
+    await tended({ ...bound(medium), parts }, open(catalog)).parts!.become('room', toPath('/u'), [])
     expect(await markOf('/u')).toBeUndefined()
   })
 })

@@ -3,6 +3,7 @@ import type { Catalog } from './catalog.js'
 import type { Locks } from './locks.js'
 import type { Properties } from './properties.js'
 import type { StorePath } from '../core/path.js'
+import type { PartRooms } from '../store/part-rooms.js'
 import type { Store } from '../store/store.js'
 
 export interface Records {
@@ -54,7 +55,7 @@ export function tended(store: Store, records: Records): Store {
       return relocate(records, from, to, () => store.move(from, to, options))
     },
   }
-  const { removeTree, moveTree, copyTree, assemble, uploads } = bound(store)
+  const { removeTree, moveTree, copyTree, assemble, parts } = bound(store)
   if (removeTree !== undefined)
     self.removeTree = async (path, signal) => {
       await removeTree(path, signal)
@@ -73,16 +74,12 @@ export function tended(store: Store, records: Records): Store {
       if (written.created) await properties.forget(to)
       return written
     }
-  if (uploads !== undefined)
-    self.uploads = {
-      begin: (path, options) => uploads.begin(path, options),
-      part: (id, number, body, options) => uploads.part(id, number, body, options),
-      partCopy: (id, number, from, range) => uploads.partCopy(id, number, from, range),
-      parts: (id) => uploads.parts(id),
-      abort: (id) => uploads.abort(id),
-      async complete(id, order, options) {
-        const written = await uploads.complete(id, order, options)
-        if (written.created) await properties.forget(written.entry.path)
+  if (parts !== undefined)
+    self.parts = {
+      ...parts,
+      async become(room, path, stored, options) {
+        const written = await parts.become(room, path, stored, options)
+        if (written.created) await properties.forget(path)
         return written
       },
     }
@@ -107,10 +104,23 @@ export function bound(store: Store): { -readonly [Key in keyof Store]: Store[Key
     ...(store.removeTree && { removeTree: store.removeTree.bind(store) }),
     ...(store.moveTree && { moveTree: store.moveTree.bind(store) }),
     ...(store.copyTree && { copyTree: store.copyTree.bind(store) }),
-    ...(store.uploads && { uploads: store.uploads }),
+    ...(store.parts && { parts: boundParts(store.parts) }),
+    ...(store.digest && { digest: store.digest.bind(store) }),
     ...(store.assemble && { assemble: store.assemble.bind(store) }),
     ...(store.space && { space: store.space.bind(store) }),
     ...(store.presign && { presign: store.presign.bind(store) }),
+  }
+}
+
+function boundParts(parts: PartRooms): PartRooms {
+  return {
+    open: (path) => parts.open(path),
+    put: (room, number, body, options) => parts.put(room, number, body, options),
+    putFrom: (room, number, from, range, options) => parts.putFrom(room, number, from, range, options),
+    become: (room, path, stored, options) => parts.become(room, path, stored, options),
+    drop: (room, part) => parts.drop(room, part),
+    close: (room) => parts.close(room),
+    list: () => parts.list(),
   }
 }
 

@@ -29,8 +29,11 @@ export type FailureKind =
   | 'unsupported'
   | 'unavailable'
 
-/** What exactly was wrong, where a protocol has a name for it: RFC 4918 §16 and RFC 3744, 5689, 6578 condition codes. */
-export type FailureReason =
+/** What exactly was wrong, where a protocol has a name for it. */
+export type FailureReason = DavCondition | S3ErrorCode
+
+/** RFC 4918 §16 and RFC 3744, 5689, 6578 condition codes. */
+export type DavCondition =
   | 'lock-token-submitted'
   | 'lock-token-matches-request-uri'
   | 'no-conflicting-lock'
@@ -45,6 +48,68 @@ export type FailureReason =
   | 'supported-report'
   | 'quota-not-exceeded'
   | 'sufficient-disk-space'
+
+/** Error codes of the S3 API that say more than the kind of a failure does; the last ones are not Amazon's own. */
+export type S3ErrorCode =
+  | 'AccessDenied'
+  | 'AuthorizationHeaderMalformed'
+  | 'AuthorizationQueryParametersError'
+  | 'BadDigest'
+  | 'BucketAlreadyExists'
+  | 'BucketAlreadyOwnedByYou'
+  | 'BucketNotEmpty'
+  | 'EntityTooLarge'
+  | 'EntityTooSmall'
+  | 'IllegalLocationConstraintException'
+  | 'IncompleteBody'
+  | 'InvalidAccessKeyId'
+  | 'InvalidArgument'
+  | 'InvalidBucketName'
+  | 'InvalidChecksum'
+  | 'InvalidDigest'
+  | 'InvalidPart'
+  | 'InvalidPartNumber'
+  | 'InvalidPartOrder'
+  | 'InvalidPolicyDocument'
+  | 'InvalidRange'
+  | 'InvalidRequest'
+  | 'InvalidStorageClass'
+  | 'InvalidTag'
+  | 'InvalidToken'
+  | 'InvalidURI'
+  | 'KeyTooLongError'
+  | 'MalformedPOSTRequest'
+  | 'MalformedXML'
+  | 'MaxPostPreDataLengthExceededError'
+  | 'MetadataTooLarge'
+  | 'MethodNotAllowed'
+  | 'MissingContentLength'
+  | 'MissingSecurityHeader'
+  | 'NoSuchBucket'
+  | 'NoSuchBucketPolicy'
+  | 'NoSuchConfiguration'
+  | 'NoSuchCORSConfiguration'
+  | 'NoSuchKey'
+  | 'NoSuchLifecycleConfiguration'
+  | 'NoSuchTagSet'
+  | 'NoSuchUpload'
+  | 'NoSuchVersion'
+  | 'NoSuchWebsiteConfiguration'
+  | 'NotImplemented'
+  | 'ObjectLockConfigurationNotFoundError'
+  | 'OwnershipControlsNotFoundError'
+  | 'NoSuchPublicAccessBlockConfiguration'
+  | 'PreconditionFailed'
+  | 'ReplicationConfigurationNotFoundError'
+  | 'RequestTimeTooSkewed'
+  | 'ServerSideEncryptionConfigurationNotFoundError'
+  | 'SignatureDoesNotMatch'
+  | 'XAmzContentSHA256Mismatch'
+  | 'DirectoryObjectContainsData'
+  | 'ObjectIsDirectory'
+  | 'ObjectLocked'
+  | 'ObjectParentIsFile'
+  | 'QuotaExceeded'
 
 export interface FailureDetails {
   /** The condition that a protocol names in its body. */

@@ -1,5 +1,6 @@
 import type { FileRange } from '../core/http.js'
 import type { StorePath } from '../core/path.js'
+import type { PartRooms } from './part-rooms.js'
 
 /** What a grant can allow. */
 export type Action = 'read' | 'list' | 'create' | 'replace' | 'delete'
@@ -98,8 +99,16 @@ export interface Store {
    */
   readonly copyTree?: ((from: StorePath, to: StorePath, signal?: AbortSignal) => Promise<Written>) | undefined
 
-  /** Multipart uploads whose parts are already where the file will be. */
-  readonly uploads?: Uploads | undefined
+  /** Room for the parts of files that come in pieces. */
+  readonly parts?: PartRooms | undefined
+
+  /**
+   * Computes digests over the bytes of a file and remembers them, so that its entry shows them for as long as the file
+   * stays as it is; gives those asked for and those known already. The entry does not change. Throws `not-found`,
+   * `is-directory`; `precondition` where the file changes meanwhile.
+   */
+  readonly digest?:
+    ((path: StorePath, names: readonly DigestName[], signal?: AbortSignal) => Promise<Digests>) | undefined
 
   /**
    * Puts a file in place out of pieces of stored files and new bytes, in order: PATCH, append, multipart. All or nothing,
@@ -152,6 +161,8 @@ export interface ListOptions {
   readonly prefix?: string
   /** Only entries whose key comes after this text; with `order: 'key'` only. */
   readonly after?: string
+  /** Entries carry digests and attributes too, as `stat` gives them. */
+  readonly noted?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -201,6 +212,11 @@ export interface WriteOptions extends Conditions {
   readonly attributes?: Attributes
   /** Computed while streaming: only these. */
   readonly digests?: readonly DigestName[]
+  /**
+   * Digests of all the bytes, which whoever makes the body has computed: asked for once, after its end, and kept like
+   * computed ones.
+   */
+  readonly knownDigests?: () => Digests
   /** The last word before the new content takes the name: body hash, trailers, locks again, quota. If it throws, nothing happened. */
   readonly beforeCommit?: (staged: Staged) => Promise<void>
   readonly signal?: AbortSignal
@@ -245,27 +261,6 @@ export interface Space {
 
 /** A part of a stored file, or new bytes. */
 export type Piece = { readonly from: StorePath; readonly range: ByteRange } | { readonly body: Body }
-
-export interface Uploads {
-  begin(path: StorePath, options: Pick<WriteOptions, 'attributes' | 'modified'>): Promise<string>
-  part(
-    id: string,
-    number: number,
-    body: Body,
-    options?: Pick<WriteOptions, 'length' | 'digests' | 'beforeCommit' | 'signal'>,
-  ): Promise<Part>
-  partCopy(id: string, number: number, from: StorePath, range?: ByteRange): Promise<Part>
-  parts(id: string): Promise<readonly Part[]>
-  complete(id: string, order: readonly Pick<Part, 'number' | 'etag'>[], options?: WriteOptions): Promise<Written>
-  abort(id: string): Promise<void>
-}
-
-export interface Part {
-  readonly number: number
-  readonly size: number
-  readonly etag: string
-  readonly digests?: Digests
-}
 
 export interface PresignRequest {
   readonly method: 'GET' | 'PUT'

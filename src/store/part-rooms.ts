@@ -1,0 +1,54 @@
+import type { StorePath } from '../core/path.js'
+import type { Body, ByteRange, Digests, WriteOptions, Written } from './store.js'
+
+/**
+ * Rooms in which the parts of one file gather, in any order and several at a time, until they become the file (S3
+ * multipart uploads). A room knows nothing of callers and conditions: whoever names one must know that it belongs to the
+ * path. Rooms outlive the process; nobody sees them in the tree. All methods throw `not-found` where there is no such room.
+ */
+export interface PartRooms {
+  /** Makes a room for parts of a file at that path, as near to where it will be as can be; gives its name, `[0-9a-z]{1,64}`. */
+  open(path: StorePath): Promise<string>
+
+  /**
+   * Takes one part, all or nothing; as durable as the store was told to be when it resolves. A number may come again,
+   * also while it is still coming: each call keeps a part of its own. Throws like `Store.write`.
+   */
+  put(room: string, number: number, body: Body, options?: PartOptions): Promise<StoredPart>
+
+  /** The same with a part of a stored file. Throws `not-found`, `is-directory`, `bad-range`. */
+  putFrom(room: string, number: number, from: StorePath, range: ByteRange, options?: PartOptions): Promise<StoredPart>
+
+  /**
+   * Puts a file in place out of parts, in this order, like `Store.write` with a body of all their bytes; the bytes are
+   * moved, not copied, where they lie as they should. The room is gone then; where it throws, it is as it was. Throws
+   * `not-found` where one of the parts is not there.
+   */
+  become(room: string, path: StorePath, parts: readonly StoredPart[], options?: WriteOptions): Promise<Written>
+
+  /** Lets a part go that another one has taken the place of. Never throws for one that is gone. */
+  drop(room: string, part: StoredPart): Promise<void>
+
+  /** Removes a room with all that is in it; also where there is none. */
+  close(room: string): Promise<void>
+
+  /** All rooms there are, in batches. */
+  list(): AsyncIterable<readonly RoomEntry[]>
+}
+
+export type PartOptions = Pick<WriteOptions, 'length' | 'digests' | 'knownDigests' | 'beforeCommit' | 'signal'>
+
+/** What a room has kept of a part. */
+export interface StoredPart {
+  /** Where it lies, as the room knows it; at most 100 characters of printable ASCII. */
+  readonly place: string
+  /** Bytes. */
+  readonly size: number
+  readonly digests: Digests
+}
+
+export interface RoomEntry {
+  readonly room: string
+  /** Milliseconds since the epoch: when something was last put there. */
+  readonly modified: number
+}
