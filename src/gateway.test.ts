@@ -12,7 +12,7 @@ import { openMemoryCatalog } from './catalog/memory.js'
 import { catalogProperties } from './catalog/properties.js'
 import { createUsage } from './catalog/usage.js'
 import { systemClock } from './core/clock.js'
-import type { Failure } from './core/failure.js'
+import { Failure } from './core/failure.js'
 import type { HttpRequest, HttpResponse } from './core/http.js'
 import { rootPath } from './core/path.js'
 import { createGateway } from './gateway.js'
@@ -227,7 +227,9 @@ function open(setting: Setting): Gateway {
     locks: catalogLocks(catalog, systemClock),
     properties: catalogProperties(catalog),
     usage: createUsage({ catalog, clock: systemClock, count: (tree) => bytesBelow(store, tree) }),
-    surfaces: { webdav: dialect('webdav', asked), http: dialect('http', asked) },
+    signatures: { verify: async () => Promise.reject(new Failure('denied', 'Nobody signs here.')) },
+    surfaces: { webdav: dialect('webdav', asked), http: dialect('http', asked), s3: dialect('s3', asked) },
+    s3Hosts: [],
     ownPages: createOwnPages({
       ready: setting.ready ?? (async () => (await store.stat(rootPath)) !== undefined),
       guard: createGuardPage({ authenticate: (one) => authenticator.authenticate(one), basePath: '' }),

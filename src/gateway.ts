@@ -8,6 +8,7 @@ import type { HomeSet } from './auth/home-view.js'
 import type { Identity } from './auth/identity.js'
 import { principalOf } from './auth/identity.js'
 import type { Links, OpenedLink } from './auth/links.js'
+import type { Signatures } from './auth/sigv4/verified.js'
 import { withinQuota } from './auth/quota-store.js'
 import { makeHome } from './auth/make-home.js'
 import type { Permit } from './auth/permit.js'
@@ -35,6 +36,8 @@ import { principalsPath } from './protocol/webdav/index.js'
 
 export interface GatewayOptions {
   readonly authenticator: Authenticator
+  /** Who signs requests to the S3 surface. */
+  readonly signatures: Signatures
   /** Who may sign links for others; absent: nobody. */
   readonly links?: readonly Links[]
   /** Whole stores; the gateway guards them. */
@@ -44,11 +47,13 @@ export interface GatewayOptions {
   /** What callers with a quota have used of it. */
   readonly usage: Usage
   /** How large a file may be uploaded, and where; any size without it. */
-  readonly uploads?: UploadLimits | undefined
+  readonly uploadLimits?: UploadLimits | undefined
   readonly surfaces: Readonly<Record<SurfaceName, Protocol>>
   readonly ownPages: OwnPages
   /** What each listener speaks, by its name; everything where it is not listed. */
   readonly spoken: ReadonlyMap<string, readonly SurfaceName[]>
+  /** Hosts, and all below them, that speak S3 whatever else their listener speaks. */
+  readonly s3Hosts: readonly string[]
   readonly basePath: string
   /** Lower case. */
   readonly publicOrigins: readonly string[]
@@ -103,7 +108,7 @@ class OneGateway implements Gateway {
       failure: undefined,
     }
     this.#notes.set(request, notes)
-    const surface = surfaceOf(request, this.#options.spoken.get(request.listener) ?? [])
+    const surface = surfaceOf(request, this.#options.spoken.get(request.listener) ?? [], this.#options.s3Hosts)
     notes.surface = surface
     const protocol = this.#options.surfaces[surface]
     let response: HttpResponse
@@ -128,9 +133,10 @@ class OneGateway implements Gateway {
     originLock?.(request)
     const allowed = preflight(request, crossOrigin)
     if (allowed !== undefined) return allowed
-    if (isForged(request, crossOrigin))
+    // What is signed comes from whoever holds the key: a browser adds nothing to it.
+    if (notes.surface !== 's3' && isForged(request, crossOrigin))
       throw new Failure('denied', 'A page of another origin must not do this. Allow its origin under cors.origins.')
-    const target = withoutBase(targetOf(request), this.#options.basePath)
+    const target = protocol.target?.(request) ?? withoutBase(targetOf(request), this.#options.basePath)
     if (target.path !== healthPath && target.path !== readyPath) limits?.enter(request)
     if (isOwnPath(target.path) && !isWithin(target.path, principalsPath)) {
       notes.surface = 'own'
@@ -138,13 +144,14 @@ class OneGateway implements Gateway {
       if (page === undefined) throw new Failure('not-found', 'There is no such page.')
       return page
     }
+    if (notes.surface === 's3') return this.#answerSigned(request, target, protocol, notes)
     const { links } = this.#options
     const linked = links === undefined || links.length === 0 ? undefined : await openedBy(links, request, target)
     const identity = linked?.identity ?? (await this.#options.authenticator.authenticate(request))
     notes.user = principalOf(identity)
     limits?.enterAs(notes.user, request)
     try {
-      return await protocol.handle(request, linked?.target ?? target, await this.#session(identity))
+      return await protocol.handle(request, linked?.target ?? target, await this.#session(identity, notes))
     } catch (error) {
       // Whoever has not said who they are can be asked to.
       if (identity.source === 'anonymous' && isFailure(error, 'denied'))
@@ -153,19 +160,35 @@ class OneGateway implements Gateway {
     }
   }
 
-  async #session(identity: Identity): Promise<Session> {
-    const { locks, properties, stores, basePath, publicOrigins, uploads } = this.#options
+  /** Who a caller of S3 is comes out of the verifier of signatures, and so does the body. */
+  async #answerSigned(
+    request: HttpRequest,
+    target: ParsedTarget,
+    protocol: Protocol,
+    notes: RequestNotes,
+  ): Promise<HttpResponse> {
+    const { signatures, limits } = this.#options
+    const { identity, request: verified } = await signatures.verify(request, target)
+    notes.user = principalOf(identity)
+    limits?.enterAs(notes.user, request)
+    return protocol.handle(verified, target, await this.#session(identity, notes))
+  }
+
+  async #session(identity: Identity, { id: requestId }: RequestNotes): Promise<Session> {
+    const { locks, properties, stores, basePath, publicOrigins, uploadLimits } = this.#options
     const permit = permitOf(identity)
     const holder = { principal: principalOf(identity), tokens: new Set<string>() }
     if ((identity.home ?? rootPath) !== rootPath || identity.quotaBytes !== undefined)
-      return { ...(await this.#atHome(identity, permit, holder)), identity, holder, basePath, publicOrigins }
-    const guarded = guard({ store: await stores.storeFor(identity), locks, properties }, permit, holder, uploads)
+      return { ...(await this.#atHome(identity, permit, holder)), identity, requestId, holder, basePath, publicOrigins }
+    const store = await stores.storeFor(identity)
+    const guarded = guard({ store, locks, properties }, permit, holder, uploadLimits)
     return {
       // Each by its name: an object that begins with a spread costs microseconds.
       store: guarded.store,
       locks: guarded.locks,
       properties: guarded.properties,
       identity,
+      requestId,
       holder,
       permit,
       basePath,
@@ -178,11 +201,11 @@ class OneGateway implements Gateway {
     const { home, quotaBytes } = identity
     if (home === undefined)
       throw new Failure('denied', 'Your account has a quota but no home for it to count. Ask the administrator.')
-    const { locks, properties, stores, usage, uploads } = this.#options
+    const { locks, properties, stores, usage, uploadLimits } = this.#options
     const whole = await stores.storeFor(identity)
     const store = quotaBytes === undefined ? whole : withinQuota(whole, { home, quotaBytes, usage })
-    const guarded = guard({ store, locks, properties }, permit, holder, uploads)
-    if (home === rootPath) return { store: guarded.store, locks: guarded.locks, properties: guarded.properties, permit }
+    const guarded = guard({ store, locks, properties }, permit, holder, uploadLimits)
+    if (home === rootPath) return { ...guarded, permit }
     await makeHome(home, { store: whole, locks, permit, holder })
     return belowHome(guarded, permit, home)
   }
@@ -195,7 +218,7 @@ class OneGateway implements Gateway {
         : failure
     if (failure.kind === 'unavailable' || failure.kind === 'no-space')
       this.#options.log.warn({ id: notes.id, err: failure }, failure.message)
-    const response = protocol.refuse(shown, request)
+    const response = protocol.refuse(shown, request, notes.id)
     if (response.status !== 401) return response
     const challenges = failure.challenges ?? this.#options.authenticator.challenges()
     return withHeaders(

@@ -76,13 +76,14 @@ export function openDavSite(options: DavSiteOptions = {}): DavSite {
         ...guard({ store, locks, properties }, permit, holder),
         holder,
         identity: { name: as, source, grants },
+        requestId: 'test',
         permit,
         basePath,
         publicOrigins: options.publicOrigins ?? [],
       }
       const request = requestOf(method, target, asked)
       const response = await protocol.handle(request, parseTarget(target), session).catch((error: unknown) => {
-        if (error instanceof Failure) return protocol.refuse(error, request)
+        if (error instanceof Failure) return protocol.refuse(error, request, 'test')
         throw error
       })
       const answer = await read(response)

@@ -1,5 +1,7 @@
 import { gunzipSync } from 'node:zlib'
 import { compileGrants } from '../src/auth/grant.js'
+import { VerifiedBody } from '../src/auth/sigv4/verified-body.js'
+import type { VerifiedRequest } from '../src/auth/sigv4/verified.js'
 import { guard } from '../src/auth/guard.js'
 import { catalogLocks } from '../src/catalog/catalog-locks.js'
 import type { Locks } from '../src/catalog/locks.js'
@@ -85,6 +87,13 @@ export interface Site {
   fill(files: Readonly<Record<string, string>>): Promise<void>
 }
 
+/** The request as the verifier of signatures would hand it on. */
+function asVerified(request: HttpRequest): VerifiedRequest {
+  const length = request.headers.get('content-length')?.[0]
+  const body = new VerifiedBody({ chunks: request.body, ...(length !== undefined && { length: Number(length) }) })
+  return { ...request, body, signedBy: 'header' }
+}
+
 /** A site over a store of its own, in memory unless another one is given. */
 export function openSite(
   protocol: Protocol,
@@ -105,16 +114,18 @@ export function openSite(
       ...guard({ store, locks, properties }, permit, holder),
       holder,
       identity: { name: 'alice', source: 'test', grants },
+      requestId: 'test',
       permit,
       basePath: options.basePath ?? '',
       publicOrigins: ['http://localhost'],
     }
-    const request = requestOf(method, target, asked)
+    const plain = requestOf(method, target, asked)
+    const request = protocol.target === undefined ? plain : asVerified(plain)
     try {
-      return await protocol.handle(request, parseTarget(target), session)
+      return await protocol.handle(request, protocol.target?.(request) ?? parseTarget(target), session)
     } catch (error) {
       if (!(error instanceof Failure)) throw error
-      return protocol.refuse(error, request)
+      return protocol.refuse(error, request, 'test')
     }
   }
 

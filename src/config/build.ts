@@ -7,7 +7,7 @@ import { catalogSnapshots } from '../catalog/snapshots.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import type { HttpRequest } from '../core/http.js'
-import { rootPath } from '../core/path.js'
+import { rootPath, toPath } from '../core/path.js'
 import { createGateway } from '../gateway.js'
 import type { Gateway } from '../gateway.js'
 import { createRequestLimits } from '../gateway/request-limits.js'
@@ -18,6 +18,8 @@ import { createGuardPage } from '../protocol/admin/guard-page.js'
 import { createOwnPages } from '../protocol/admin/index.js'
 import { createUsersCalls } from '../protocol/admin/users.js'
 import { createHttpFiles } from '../protocol/http/index.js'
+import type { S3Settings } from '../protocol/s3/context.js'
+import { createS3 } from '../protocol/s3/index.js'
 import { createWebdav } from '../protocol/webdav/index.js'
 import type { Exchange } from '../transport/exchange.js'
 import { proxyTrust } from '../transport/forwarded.js'
@@ -191,6 +193,11 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
   return createGateway({
     links,
     authenticator,
+    signatures: {
+      verify: async () => {
+        throw new Failure('denied', 'Access is denied.')
+      },
+    },
     // The ground closes the store, when the last generation that stands on it has gone.
     stores: { storeFor: async () => store, close: async () => undefined },
     locks,
@@ -207,6 +214,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
         config.basePath,
       ),
       http: createHttpFiles(),
+      s3: createS3(s3SettingsOf(config)),
     },
     ownPages: createOwnPages({
       ready: isReady,
@@ -217,6 +225,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       ...(ground.users.length > 0 && { users: usersCalls }),
     }),
     spoken: new Map(config.listen.map(({ name, surfaces }) => [name, surfaces])),
+    s3Hosts: config.s3.hosts.map((host) => host.toLowerCase()),
     basePath: config.basePath,
     publicOrigins: config.publicOrigins,
     crossOrigin: {
@@ -233,12 +242,22 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       }),
     }),
     limits: limitsOf(config, ground),
-    uploads: createUploadLimits(config.uploads),
+    uploadLimits: createUploadLimits(config.uploads),
     uniform403: config.uniform403,
     log,
     lines: requestLinesOf(log),
     logRequests: config.log.requests,
   })
+}
+
+function s3SettingsOf({ s3, basePath }: Config): S3Settings {
+  return {
+    hosts: s3.hosts.map((host) => host.toLowerCase()),
+    buckets: new Map(Object.entries(s3.buckets).map(([bucket, path]) => [bucket, toPath(path)])),
+    basePath,
+    region: s3.region ?? 'us-east-1',
+    clock: systemClock,
+  }
 }
 
 function limitsOf(

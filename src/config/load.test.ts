@@ -38,7 +38,7 @@ describe('a wrong configuration', () => {
     ],
     [
       'listen: [{ at: ":1", surfaces: [ftp] }]\n',
-      'postern.yaml:1: listen[0].surfaces[0]: must be one of: webdav, http',
+      'postern.yaml:1: listen[0].surfaces[0]: must be one of: webdav, http, s3',
     ],
     ['durability: maximal\n', 'postern.yaml:1: durability: must be one of: full, fast'],
     [

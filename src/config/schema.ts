@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { Failure } from '../core/failure.js'
+import { toPath } from '../core/path.js'
 import { surfaceNames } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import { proxyTrust } from '../transport/forwarded.js'
@@ -24,6 +26,19 @@ const hostName = text.regex(
   /^(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])$/i,
   'must be a name or an address without a port, such as files.example.org or [::1]',
 )
+
+const bucketName = text.regex(
+  /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
+  'must be a name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens',
+)
+
+const folder = text.superRefine((value, context) => {
+  try {
+    toPath(value)
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Failure ? error.message : 'must be a path' })
+  }
+})
 
 const foreignOrigin = text.refine(
   (value) => value === 'null' || /^[a-z][a-z0-9+.-]*:\/\/[^/?#*\s]+$/i.test(value),
@@ -65,7 +80,7 @@ export const configSchema = objectOf({
     .meta({
       type: 'list of HOST:PORT, unix:PATH, systemd, systemd:NAME or { at, surfaces, tls, mode }',
       description:
-        'Where to listen. Port 0 picks a free one. `systemd` stands for the sockets that a systemd socket unit hands over, `systemd:NAME` for those of one `FileDescriptorName`. `surfaces` limits a listener to some of `webdav` and `http`; without it both answer. `tls: false` keeps one listener plain where `tls` is set. `mode` is who may use a Unix socket, such as "660"; without it the umask decides.',
+        'Where to listen. Port 0 picks a free one. `systemd` stands for the sockets that a systemd socket unit hands over, `systemd:NAME` for those of one `FileDescriptorName`. `surfaces` limits a listener to some of `webdav`, `http` and `s3`; without it all answer. `tls: false` keeps one listener plain where `tls` is set. `mode` is who may use a Unix socket, such as "660"; without it the umask decides.',
       example: '["127.0.0.1:8080", { at: "unix:/run/postern.sock", surfaces: [http] }]',
     }),
   root: text
@@ -202,6 +217,19 @@ export const configSchema = objectOf({
       description:
         'How large the files are that may be uploaded, by whoever it is: `path` is a pattern as in a grant, `bytes` a number or text such as 10M. Where several name a path the smallest counts. More is answered 413. A grant may have a size of its own: `create<=10M:/inbox/**`.',
       example: '[{ path: "/inbox/**", bytes: 10M }]',
+    }),
+  s3: objectOf({
+    hosts: listOf(hostName).default([]),
+    region: text.regex(/^[a-z0-9-]{1,63}$/, 'must be like eu-central-1').optional(),
+    buckets: z.record(bucketName, folder, { error: 'must be a group of NAME: /FOLDER' }).default({}),
+  })
+    .prefault({})
+    .meta({
+      type: '{ hosts, region, buckets }',
+      default: '{ hosts: [], region: us-east-1, buckets: {} }',
+      description:
+        'The S3 API. `hosts`: names at which every request is one of S3, unsigned ones too; a name in front of one of them is a bucket (`photos.s3.example.org`). `region`: the only one that signatures may name; without it any will do, and clients that ask are told us-east-1. `buckets`: names for folders that are buckets without lying at the top; every folder at the top is one by its own name.',
+      example: '{ hosts: [s3.example.org], buckets: { photos: /home/ann/photos } }',
     }),
   cors: objectOf({ origins: listOf(foreignOrigin), maxAgeSeconds: whole(0, 86_400).default(600) })
     .optional()

@@ -9,13 +9,17 @@ import type { ParsedTarget } from '../core/path.js'
 export interface Protocol {
   /** Answers, or throws a Failure, which comes back through `refuse`. */
   handle(request: HttpRequest, target: ParsedTarget, session: Session): Promise<HttpResponse>
-  /** A failure in this dialect: status, headers and body. Never throws. */
-  refuse(failure: Failure, request: HttpRequest): HttpResponse
+  /** A failure in this dialect: status, headers and body. `id` is how the log calls the request. Never throws. */
+  refuse(failure: Failure, request: HttpRequest, id: string): HttpResponse
+  /** How this dialect reads the target of a request, where it is not a path alone. Throws `invalid`. */
+  target?(request: HttpRequest): ParsedTarget
 }
 
 /** Everything a protocol holds for one request. All of it is guarded: policy cannot be forgotten. */
 export interface Session extends GuardedSet {
   readonly identity: Identity
+  /** How the log calls this request. */
+  readonly requestId: string
   /** Whose locks count, and the tokens submitted so far: a protocol adds those it finds in the request. */
   readonly holder: { readonly principal: string; readonly tokens: Set<string> }
   /** For what a protocol tells the caller about its rights (privilege sets, Allow); the guard enforces it in any case. */

@@ -1,0 +1,25 @@
+import type { VerifiedRequest } from '../../auth/sigv4/verified.js'
+import type { Clock } from '../../core/clock.js'
+import type { HttpResponse } from '../../core/http.js'
+import type { Session } from '../protocol.js'
+import type { AddressRules, S3Target } from './address.js'
+import type { S3Query } from './query.js'
+
+/** What the S3 surface needs to know of its configuration. */
+export interface S3Settings extends AddressRules {
+  /** What GetBucketLocation says. */
+  readonly region: string
+  readonly clock: Clock
+}
+
+/** One request to S3. */
+export interface S3Context {
+  readonly request: VerifiedRequest
+  readonly target: S3Target
+  readonly query: S3Query
+  readonly session: Session
+  readonly settings: S3Settings
+}
+
+/** One operation of the API. Throws Failures with an `S3ErrorCode` where their kind alone does not say what S3 would. */
+export type Operation = (context: S3Context) => Promise<HttpResponse>

@@ -1,0 +1,13 @@
+import { hash } from 'node:crypto'
+import type { Entry } from '../../store/store.js'
+
+/**
+ * The ETag of an object as S3 shows it, without quotes: what was computed when it was put together of parts, the MD5 of
+ * its bytes where that is known, else something opaque of the form that no client takes for an MD5.
+ */
+export function s3Etag({ etag, attributes, digests }: Pick<Entry, 'etag' | 'attributes' | 'digests'>): string {
+  const kept = attributes?.['s3-etag']
+  if (kept !== undefined) return kept
+  const md5 = digests?.md5
+  return md5 === undefined ? `${hash('md5', etag)}-1` : Buffer.from(md5).toString('hex')
+}
