@@ -160,6 +160,7 @@ function catalogNotes(catalog: Catalog): Notes {
       const found = catalog.glance?.(group, [key])
       return found && { value: found[0]?.value }
     },
+    glanceMany: (keys) => catalog.glance?.(group, keys)?.map((item) => item?.value),
     put: async (key, value) => {
       await catalog.swap(group, key, value, 'any')
     },

@@ -7,6 +7,8 @@ export interface Notes {
   get(key: string): Promise<Uint8Array | undefined>
   /** The same where it can be told without waiting; undefined where it cannot. */
   glance?(key: string): { readonly value: Uint8Array | undefined } | undefined
+  /** The same for several at once: undefined where that cannot be told of all of them. */
+  glanceMany?(keys: readonly string[]): readonly (Uint8Array | undefined)[] | undefined
   put(key: string, value: Uint8Array): Promise<void>
   /** Also where there is none. */
   forget(key: string): Promise<void>
@@ -51,16 +53,22 @@ export const nothingNoted: Noted = {}
 interface Written {
   readonly size: number
   readonly modified: string
-  /** Null until the file has its name: its digests do not count yet. */
+  /** Null where the note was made before the file had its name, which changes it once more. */
   readonly changed: string | null
+  /** With a null above: when the file had last changed then. */
+  readonly staged?: string
   readonly digests: Readonly<Record<string, string>>
   readonly attributes: Attributes
 }
 
+/** Longest time, in milliseconds, from a note about a staged file to its name, for which the note need not be made anew. */
+const soonMilliseconds = 50
+
 /**
  * Digests and attributes, kept by inode and time of birth, so that they follow a file when it is moved and go when it is
  * replaced. Digests hold for the noted size, time of modification and time of change only; attributes for size and time
- * of modification; those of a directory for as long as it lives.
+ * of modification; those of a directory for as long as it lives. What is noted of a staged file holds as well for the
+ * change that its name is, if that comes soon.
  */
 export class NoteBook {
   readonly #notes: Notes
@@ -73,6 +81,13 @@ export class NoteBook {
 
   async read(known: Known): Promise<Noted> {
     return this.#meaning(known, await this.#notes.get(this.#key(known)))
+  }
+
+  /** The same of many, in one go where that can be. */
+  async readMany(known: readonly Known[]): Promise<readonly Noted[]> {
+    const keys = known.map((one) => this.#key(one))
+    const values = this.#notes.glanceMany?.(keys) ?? (await Promise.all(keys.map((key) => this.#notes.get(key))))
+    return known.map((one, index) => this.#meaning(one, values[index]))
   }
 
   /** The same where it can be told without waiting; undefined where it cannot. */
@@ -88,7 +103,7 @@ export class NoteBook {
       return nothingNoted
     const attributes = Object.keys(written.attributes).length === 0 ? {} : { attributes: written.attributes }
     const names = Object.entries(written.digests)
-    if (written.changed !== known.changed || names.length === 0) return attributes
+    if (names.length === 0 || !isUnchanged(written, known)) return attributes
     const digests = Object.fromEntries(names.map(([name, text]) => [name, new Uint8Array(Buffer.from(text, 'base64'))]))
     return { ...attributes, digests: digests satisfies Partial<Record<DigestName, Uint8Array>> }
   }
@@ -105,7 +120,7 @@ export class NoteBook {
     const written: Written = {
       size: known.size,
       modified: known.modified,
-      changed: settled ? known.changed : null,
+      ...(settled ? { changed: known.changed } : { changed: null, staged: known.changed }),
       digests: Object.fromEntries(
         Object.entries(digests).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]),
       ),
@@ -125,6 +140,26 @@ export class NoteBook {
   #key(known: Known): string {
     return `${known.device === this.#rootDevice ? '' : known.device}:${known.inode}:${known.born}`
   }
+}
+
+/** Whether a note that was made of a staged file holds for what it is now that it has its name. */
+export function isSoonAfter(staged: Known, named: Known): boolean {
+  return isSoon(staged.changed, named.changed)
+}
+
+function isUnchanged({ changed, staged }: Written, known: Known): boolean {
+  if (changed !== null) return changed === known.changed
+  return staged !== undefined && isSoon(staged, known.changed)
+}
+
+function isSoon(before: string, after: string): boolean {
+  const passed = millisecondsOf(after) - millisecondsOf(before)
+  return passed >= 0 && passed <= soonMilliseconds
+}
+
+function millisecondsOf(time: string): number {
+  const dot = time.indexOf('.')
+  return parseInt(time.slice(0, dot), 36) * 1000 + parseInt(time.slice(dot + 1), 36) / 1e6
 }
 
 function parse(value: Uint8Array): Written | undefined {

@@ -6,14 +6,13 @@ import { nameOf, parentOf, rootPath, type StorePath } from '../core/path.js'
 import type { Place } from './beneath.js'
 import { type LocalContext, lookAtOwn, lookInto, placeOf, refuseReserved, required } from './local-context.js'
 import { failureOf } from './local-errors.js'
-import { entryOf, type Known } from './local-facts.js'
+import { type Known, knownOf } from './local-facts.js'
 import type { Stamp } from './local-stamp.js'
 import { parting } from './local-parting.js'
 import { reservedName, Staging } from './local-staging.js'
 import { syncDirectory, syncPlace } from './local-sync.js'
 import { directoryKind, fact, factsLength } from './native.js'
 import { isDirectory, noParent } from './refusals.js'
-import type { Entry } from './store.js'
 
 const { errno } = system
 
@@ -124,13 +123,13 @@ export class Target {
 
   /**
    * Makes a small file and commits it in one step, as `commit` does; undefined where that could not be done, for whatever
-   * reason, and nothing was done.
+   * reason, and nothing was done. `staged` tells of the file as it was before it got its name.
    */
   async putSmall(
     chunks: readonly Uint8Array[],
     { seconds, nanoseconds }: Stamp,
     judge: (present: Known | undefined) => void,
-  ): Promise<{ readonly entry: Entry; readonly replaced: Known | undefined } | undefined> {
+  ): Promise<{ readonly staged: Known; readonly replaced: Known | undefined } | undefined> {
     const { calls } = this.#context.beneath
     if (calls.putSmall === undefined) return undefined
     const bytes = asOne(chunks)
@@ -150,7 +149,7 @@ export class Target {
       const name = this.#place?.name ?? ''
       const staged = reservedName('write')
       const result = calls.putSmall(directory, staged, name, bytes, seconds, nanoseconds, dress, madeFacts)
-      return result < 0 ? undefined : { entry: entryOf(this.path, madeFacts), replaced: present }
+      return result < 0 ? undefined : { staged: knownOf(madeFacts), replaced: present }
     } finally {
       unlock()
     }

@@ -14,7 +14,7 @@ import { parting } from './local-parting.js'
 import { smallBytes, type Staging } from './local-staging.js'
 import { syncPlace } from './local-sync.js'
 import { lockBoth, renameNew, Target } from './local-target.js'
-import { executableMode, rememberSettled, shown } from './local-write.js'
+import { executableMode, remember, settleNote, shown } from './local-write.js'
 import { directoryKind, fact, factsLength, linkKind } from './native.js'
 import { exists, intoItself, isDirectory, notDirectory, refuseRoot, sameTarget } from './refusals.js'
 import type { Transfer, Written } from './store.js'
@@ -58,7 +58,7 @@ export async function copyFile(
     if (now) await target.settle(staging)
     const known = staging.known()
     if (replaced !== undefined) context.later(context.notes.forget(replaced))
-    if (isWorthNoting(noted)) await rememberSettled(context, known, noted)
+    if (noting !== undefined) await settleNote(context, noting, known, noted)
     staging.close()
     target.close()
     return { entry: { ...entryOfKnown(to, known), ...shown(noted) }, created: replaced === undefined }
@@ -173,7 +173,7 @@ async function rename(
     if (replaced !== undefined) context.later(context.notes.forget(replaced))
     const moved = present(context, target, to)
     // To be renamed is to be changed: what was noted is bound to the new time of change.
-    if (isWorthNoting(noted)) await rememberSettled(context, moved, noted)
+    if (isWorthNoting(noted)) await remember(context, moved, noted, true)
     return { entry: { ...entryOfKnown(to, moved), ...shown(noted) }, created: replaced === undefined }
   } finally {
     closeSync(target.directory)

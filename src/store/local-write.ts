@@ -7,14 +7,14 @@ import { requireConditions } from './conditions.js'
 import { Digester } from './digester.js'
 import { type LocalContext, onDisk, openFile } from './local-context.js'
 import { entryOfKnown, etagOf, type Known } from './local-facts.js'
-import { isWorthNoting, type Noted } from './local-notes.js'
+import { isSoonAfter, isWorthNoting, type Noted } from './local-notes.js'
 import { roomAt } from './local-space.js'
 import { smallBytes, type Staging } from './local-staging.js'
 import { uniqueStamp } from './local-stamp.js'
 import { Target } from './local-target.js'
 import { directoryKind } from './native.js'
 import { isDirectory, wrongLength } from './refusals.js'
-import type { Attributes, Body, Conditions, Piece, WriteOptions, Written } from './store.js'
+import type { Attributes, Body, Conditions, Digests, Piece, WriteOptions, Written } from './store.js'
 
 const readSome = promisify(read)
 
@@ -101,45 +101,55 @@ async function stage(
   let noting: Known | undefined
   let kept: readonly Uint8Array[] | undefined
   const open = (): Staging => (staging ??= target.stage())
-  // Nothing has to be known of such a file before it gets its name, so that it can be made and named in one step.
-  const inOneStep = !context.full && attributes === undefined && digester === undefined && executable === undefined
+  // Nothing has to be kept of such a file before it gets its name, so that it can be made and named in one step.
+  const inOneStep = !context.full && !isWorthNoting({ attributes: attributes ?? {} }) && executable === undefined
   try {
     judge(path, target.look(), options)
     if (length !== undefined && length > firstBytes) await requireRoom(context, path, length)
     const size = await fill(inOneStep ? { open, keep: (chunks) => (kept = chunks) } : { open }, digester)
     throwIfAborted(signal)
     if (length !== undefined && size !== length) throw wrongLength()
+    const digests = digestsOf(digester, options)
+    const noted: Noted = attributes === undefined ? { digests } : { digests, attributes }
+    const worthNoting = isWorthNoting(noted)
     if (kept !== undefined) {
       if (beforeCommit !== undefined) {
-        await beforeCommit({ size, digests: {} })
+        await beforeCommit({ size, digests })
         throwIfAborted(signal)
       }
       const put = await target.putSmall(kept, uniqueStamp(options.modified), (present) => judge(path, present, options))
       if (put !== undefined) {
         target.close()
         if (put.replaced !== undefined) context.later(context.notes.forget(put.replaced))
-        return { entry: put.entry, created: put.replaced === undefined }
+        const { staged } = put
+        const entry = entryOfKnown(path, staged)
+        if (!worthNoting) return { entry, created: put.replaced === undefined }
+        // It got its name in the same call: what is true of the staged file is true of it.
+        await remember(context, staged, noted, false)
+        return { entry: { ...entry, ...shown(noted) }, created: put.replaced === undefined }
       }
       open().appendSync(kept)
     }
     const file = open()
     file.stamp(options.modified)
-    if (context.full) await file.sync()
-    const digests = digester?.digests() ?? {}
+    const note = async (): Promise<void> => {
+      if (worthNoting) await context.notes.write((noting = file.known()), noted, false)
+    }
+    // Both wait for the disk; that the note is one of a file which is then refused does no harm.
+    if (context.full) await bothOf(file.sync(), note())
     if (beforeCommit !== undefined && kept === undefined) {
       await beforeCommit({ size, digests })
       throwIfAborted(signal)
     }
-    const noted: Noted = attributes === undefined ? { digests } : { digests, attributes }
-    if (isWorthNoting(noted)) await context.notes.write((noting = file.known()), noted, false)
+    if (!context.full) await note()
     const replaced = await target.commit(file, (present) => {
       judge(path, present, options)
       return modeOf(present?.mode, executable, file)
     })
-    if (context.full) await target.settle(file)
     const known = file.known()
+    const settling = noting === undefined ? undefined : settleNote(context, noting, known, noted)
+    await (context.full ? bothOf(target.settle(file), settling) : settling)
     if (replaced !== undefined) context.later(context.notes.forget(replaced))
-    if (isWorthNoting(noted)) await rememberSettled(context, known, noted)
     file.close()
     target.close()
     return { entry: { ...entryOfKnown(path, known), ...shown(noted) }, created: replaced === undefined }
@@ -151,12 +161,28 @@ async function stage(
   }
 }
 
+/** The computed digests, and those that the maker of the body knows, which is asked now. */
+function digestsOf(digester: Digester | undefined, { knownDigests }: WriteOptions): Digests {
+  const computed = digester?.digests() ?? {}
+  return knownDigests === undefined ? computed : { ...computed, ...knownDigests() }
+}
+
+/** Waits for both also where one fails: what they work on must not be closed under the other. */
+async function bothOf(one: Promise<void>, other: Promise<void> | undefined): Promise<void> {
+  for (const result of await Promise.allSettled([one, other])) if (result.status === 'rejected') throw result.reason
+}
+
+/** Makes a note that was written of the staged file one of the file that has its name, where it is not one already. */
+export async function settleNote(context: LocalContext, staged: Known, known: Known, noted: Noted): Promise<void> {
+  if (!isSoonAfter(staged, known)) await remember(context, known, noted, true)
+}
+
 /** The file has its name and is durable: that its digests are not remembered is no reason to call that a failure. */
-export async function rememberSettled(context: LocalContext, known: Known, noted: Noted): Promise<void> {
+export async function remember(context: LocalContext, known: Known, noted: Noted, settled: boolean): Promise<void> {
   try {
-    await context.notes.write(known, noted, true)
+    await context.notes.write(known, noted, settled)
   } catch {
-    // The note made before still holds for the attributes.
+    // A note made before still holds for the attributes.
   }
 }
 

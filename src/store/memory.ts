@@ -99,7 +99,7 @@ class MemoryStore implements Store {
     this.#requireWritable(path, options)
     const digester = new Digester(options.digests ?? [])
     const bytes = await collect(body, options, digester)
-    const digests = digester.digests()
+    const digests = { ...digester.digests(), ...options.knownDigests?.() }
     await options.beforeCommit?.({ size: bytes.length, digests })
     throwIfAborted(options.signal)
     // From here on nothing is awaited: judging and committing are one step.

@@ -1,6 +1,8 @@
+import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../../src/core/failure.js'
 import { Digester, digestNames } from '../../../src/store/digester.js'
+import type { Digests } from '../../../src/store/store.js'
 import {
   body,
   bytesOf,
@@ -226,6 +228,76 @@ export const writing: Group = (subject) => {
       }
       await put(store, '/f', old)
     }
+  })
+
+  describe('digests that the maker of the body knows', () => {
+    const md5 = new Uint8Array(createHash('md5').update('new content').digest())
+    const sha1 = new Uint8Array(createHash('sha1').update('new content').digest())
+
+    it('are not asked for where the body breaks or is not as long as said', async () => {
+      const { store } = subject()
+      let asked = 0
+      const knownDigests = (): Digests => {
+        asked++
+        return { md5 }
+      }
+      const broken = new Error('the line broke')
+      async function* breaking(): AsyncGenerator<Uint8Array, void> {
+        yield Buffer.from('new')
+        throw broken
+      }
+      await expect(store.write(p('/f'), breaking(), { knownDigests })).rejects.toBe(broken)
+      expect(await failureOf(store.write(p('/f'), body('new'), { knownDigests, length: 4 }))).toBe('incomplete')
+      expect(asked).toBe(0)
+      expect(await store.stat(p('/f'))).toBeUndefined()
+    })
+
+    it.each([
+      ['alone', {}],
+      ['with attributes', { attributes: { a: 'b' } }],
+      ['beside computed ones', { digests: ['sha1'] as const }],
+      ['over a file', { ifMatch: '*' as const, attributes: { a: 'b' } }],
+    ])('are kept like computed ones: %s', async (_, options) => {
+      const { store } = subject()
+      if ('ifMatch' in options) await store.write(p('/f'), body(old), { attributes: { old: 'x' }, digests: ['md5'] })
+      let ended = false
+      let asked = 0
+      async function* whole(): AsyncGenerator<Uint8Array, void> {
+        yield Buffer.from('new ')
+        yield Buffer.from('content')
+        ended = true
+      }
+      const expected = 'digests' in options ? { md5, sha1 } : { md5 }
+      const { entry } = await store.write(p('/f'), whole(), {
+        ...options,
+        knownDigests: () => {
+          expect(ended).toBe(true)
+          asked++
+          return { md5 }
+        },
+        beforeCommit: async (staged) => {
+          expect(staged).toEqual({ size: 11, digests: expected })
+        },
+      })
+      expect(asked).toBe(1)
+      expect(entry.digests).toEqual(expected)
+      expect(await store.stat(p('/f'))).toEqual(entry)
+      const content = await store.open(p('/f'))
+      await content.close()
+      expect(content.entry).toEqual(entry)
+      await store.write(p('/f'), body('other'))
+      const { digests, attributes } = (await store.stat(p('/f')))!
+      expect([digests ?? {}, attributes ?? {}]).toEqual([{}, {}])
+    })
+
+    it('count for a file made of pieces as well', async () => {
+      const { store } = subject()
+      const written = await store.assemble?.(p('/f'), [{ body: body('new content') }], {
+        knownDigests: () => ({ md5 }),
+      })
+      expect(written?.entry.digests ?? { md5 }).toEqual({ md5 })
+      expect((await store.stat(p('/f')))?.digests).toEqual(written?.entry.digests)
+    })
   })
 
   it('lets a reader finish with the content that it opened', async () => {
