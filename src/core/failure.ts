@@ -79,6 +79,7 @@ export type S3ErrorCode =
   | 'InvalidURI'
   | 'KeyTooLongError'
   | 'MalformedPOSTRequest'
+  | 'MalformedTrailerError'
   | 'MalformedXML'
   | 'MaxPostPreDataLengthExceededError'
   | 'MetadataTooLarge'

@@ -15,15 +15,16 @@ export interface ExpectedDigest {
 export interface VerifiedBodyOptions {
   /** The content without any framing. Throws where the framing or its signatures are wrong. */
   readonly chunks: Body
-  /** Bytes to come, where the client has said; other numbers throw `incomplete` or `invalid`. */
+  /** Bytes to come, where the client has said; other numbers throw `incomplete`. */
   readonly length?: number | undefined
   readonly expected?: readonly ExpectedDigest[]
 }
 
 /**
  * The content of a request whose signature holds. Whoever reads it to its end has read what was signed and declared:
- * before that it throws `bad-digest` (`XAmzContentSHA256Mismatch` for the hash that was signed) or `incomplete`. May be read
- * once.
+ * before that it throws `bad-digest` (`XAmzContentSHA256Mismatch` for the hash that was signed), `incomplete`, or what the
+ * framing throws; once it has thrown it never ends normally. The bytes themselves come before they are proven, so nothing
+ * may be done for good before the end. May be read once.
  */
 export class VerifiedBody implements AsyncIterable<Uint8Array> {
   /** Bytes to come, where the client has said. */
@@ -31,6 +32,7 @@ export class VerifiedBody implements AsyncIterable<Uint8Array> {
   readonly #chunks: Body
   readonly #expected: readonly ExpectedDigest[]
   readonly #names: Set<DigestName>
+  #begun = false
   #digests: Digests | undefined
 
   constructor({ chunks, length, expected = [] }: VerifiedBodyOptions) {
@@ -52,23 +54,90 @@ export class VerifiedBody implements AsyncIterable<Uint8Array> {
 
   /** All that were declared or asked for. Only after the end. */
   digests(): Digests {
-    if (this.#digests === undefined) throw new Failure('incomplete', 'The body was not read to its end.')
+    if (this.#digests === undefined) throw unread()
     return this.#digests
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    const digester = new Digester([...this.#names])
-    let size = 0
-    for await (const chunk of this.#chunks) {
-      size += chunk.length
-      if (this.length !== undefined && size > this.length)
-        throw new Failure('incomplete', 'The body is longer than announced.', { reason: 'IncompleteBody' })
-      digester.update(chunk)
-      yield chunk
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
+    if (this.#begun) throw new Error('a verified body can be read only once')
+    this.#begun = true
+    return new Verification(
+      this.#chunks[Symbol.asyncIterator](),
+      this.length,
+      new Digester([...this.#names]),
+      this.#expected,
+      (digests) => (this.#digests = digests),
+    )
+  }
+}
+
+/** Written out, since each layer of generators would cost a small body more than its hash. */
+class Verification implements AsyncIterator<Uint8Array, undefined> {
+  readonly #chunks: AsyncIterator<Uint8Array>
+  readonly #length: number | undefined
+  readonly #digester: Digester
+  readonly #expected: readonly ExpectedDigest[]
+  readonly #hold: (digests: Digests) => void
+  #size = 0
+  #ended = false
+  #failure: Error | undefined
+
+  constructor(
+    chunks: AsyncIterator<Uint8Array>,
+    length: number | undefined,
+    digester: Digester,
+    expected: readonly ExpectedDigest[],
+    hold: (digests: Digests) => void,
+  ) {
+    this.#chunks = chunks
+    this.#length = length
+    this.#digester = digester
+    this.#expected = expected
+    this.#hold = hold
+  }
+
+  next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#ended) return Promise.resolve({ value: undefined, done: true })
+    return this.#chunks.next().then(this.#take, this.#fail)
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array, undefined>> {
+    this.#failure ??= unread()
+    await this.#chunks.return?.()
+    return { value: undefined, done: true }
+  }
+
+  readonly #take = ({ value, done }: IteratorResult<Uint8Array, unknown>): IteratorResult<Uint8Array, undefined> => {
+    try {
+      if (done !== true) return { value: this.#count(value), done: false }
+      this.#judge()
+      this.#ended = true
+      return { value: undefined, done: true }
+    } catch (error) {
+      // Whoever has put the bytes in leaves the rest alone: they cannot become right any more.
+      if (done !== true) this.#chunks.return?.().catch(() => undefined)
+      return this.#fail(error)
     }
-    if (this.length !== undefined && size !== this.length)
+  }
+
+  readonly #fail = (error: unknown): never => {
+    this.#failure = error instanceof Error ? error : unread(error)
+    throw this.#failure
+  }
+
+  #count(chunk: Uint8Array): Uint8Array {
+    this.#size += chunk.length
+    if (this.#length !== undefined && this.#size > this.#length)
+      throw new Failure('incomplete', 'The body is longer than announced.', { reason: 'IncompleteBody' })
+    this.#digester.update(chunk)
+    return chunk
+  }
+
+  #judge(): void {
+    if (this.#length !== undefined && this.#size !== this.#length)
       throw new Failure('incomplete', 'The body is shorter than announced.', { reason: 'IncompleteBody' })
-    const digests = digester.digests()
+    const digests = this.#digester.digests()
     for (const { name, value, said } of this.#expected) {
       const wanted = typeof value === 'function' ? value() : value
       const found = digests[name]
@@ -76,6 +145,10 @@ export class VerifiedBody implements AsyncIterable<Uint8Array> {
       const reason = said === 'x-amz-content-sha256' ? 'XAmzContentSHA256Mismatch' : 'BadDigest'
       throw new Failure('bad-digest', `The body does not have the ${said} that the request gives.`, { reason })
     }
-    this.#digests = digests
+    this.#hold(digests)
   }
+}
+
+function unread(cause?: unknown): Failure {
+  return new Failure('incomplete', 'The body was not read to its end.', { cause })
 }

@@ -62,6 +62,7 @@ const codes: Readonly<Record<S3ErrorCode, number>> = {
   InvalidURI: 400,
   KeyTooLongError: 400,
   MalformedPOSTRequest: 400,
+  MalformedTrailerError: 400,
   MalformedXML: 400,
   MaxPostPreDataLengthExceededError: 400,
   MetadataTooLarge: 400,
@@ -107,18 +108,28 @@ export function refuseS3(failure: Failure, request: HttpRequest, id: string): Ht
   if (failure.retryAfterSeconds !== undefined)
     headers.push(['Retry-After', String(Math.max(1, Math.ceil(failure.retryAfterSeconds)))])
   if (status === 416 && failure.size !== undefined) headers.push(['Content-Range', `bytes */${failure.size}`])
+  return errorResponse(code, status, failure.message, request, id, headers)
+}
+
+/** `InternalError`: what nobody meant to happen. */
+export function faultS3(message: string, request: HttpRequest, id: string): HttpResponse {
+  return errorResponse('InternalError', 500, message, request, id, [['x-amz-request-id', id]])
+}
+
+function errorResponse(
+  code: string,
+  status: number,
+  message: string,
+  request: HttpRequest,
+  id: string,
+  headers: readonly Header[],
+): HttpResponse {
   if (request.method === 'HEAD') return { status, headers }
   const mark = request.target.indexOf('?')
   const resource = mark === -1 ? request.target : request.target.slice(0, mark)
   return xmlResponse(
     status,
-    element(
-      'Error',
-      text('Code', code),
-      text('Message', failure.message),
-      text('Resource', resource),
-      text('RequestId', id),
-    ),
+    element('Error', text('Code', code), text('Message', message), text('Resource', resource), text('RequestId', id)),
     headers,
   )
 }
