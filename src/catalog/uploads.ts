@@ -11,8 +11,8 @@ import type { Attributes, Body, ByteRange, Digests, WriteOptions, Written } from
 export interface Uploads {
   begin(path: StorePath, facts: UploadFacts): Promise<Upload>
   find(path: StorePath, id: string): Promise<Upload>
-  /** Takes a part, `number` 1 to 10,000; the last one of a number that was wholly there counts. */
-  part(path: StorePath, id: string, number: number, body: Body, options?: PartOptions): Promise<UploadPart>
+  /** Takes a part, `number` 1 to 10,000 (else `invalid`); the last one of a number that was wholly there counts. */
+  part(path: StorePath, id: string, number: number, body: Body, options?: UploadPartOptions): Promise<UploadPart>
   /** The same with a part of a stored file. Throws like `PartRooms.putFrom`. */
   partFrom(
     path: StorePath,
@@ -20,7 +20,7 @@ export interface Uploads {
     number: number,
     from: StorePath,
     range: ByteRange,
-    options?: PartOptions,
+    options?: UploadPartOptions,
   ): Promise<UploadPart>
   /** In the order of their numbers, in batches; with `after`, only those behind that number. */
   parts(path: StorePath, id: string, after?: number): AsyncIterable<readonly UploadPart[]>
@@ -30,11 +30,16 @@ export interface Uploads {
    */
   complete(path: StorePath, id: string, order: readonly UploadPart[], options?: WriteOptions): Promise<Written>
   abort(path: StorePath, id: string): Promise<void>
-  /** Uploads at and below a path, by path in S3 order, then by id, in batches; with `after`, only those behind it. */
+  /** Uploads below a directory, by path in S3 order, then by id, in batches; with `after`, only those behind it. */
   list(
     directory: StorePath,
     options?: { readonly prefix?: string; readonly after?: { readonly path: string; readonly id?: string } },
   ): AsyncIterable<readonly Upload[]>
+}
+
+export interface UploadPartOptions extends PartOptions {
+  /** Bytes that all parts which were taken with such a bound may have together: throws `too-large` over that. */
+  readonly mostTogether?: number
 }
 
 /** What is decided when an upload begins. */

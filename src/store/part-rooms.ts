@@ -29,8 +29,8 @@ export interface PartRooms {
   /** Lets a part go that another one has taken the place of. Never throws for one that is gone. */
   drop(room: string, part: StoredPart): Promise<void>
 
-  /** Removes a room with all that is in it; also where there is none. */
-  close(room: string): Promise<void>
+  /** Removes a room with all that is in it; also where there is none. `bytes` is what its owner knows to be in it, for who counts. */
+  close(room: string, bytes?: number): Promise<void>
 
   /** All rooms there are, in batches. */
   list(): AsyncIterable<readonly RoomEntry[]>
