@@ -116,7 +116,9 @@ class OneGateway implements Gateway {
       response = await this.#answer(request, protocol, notes)
     } catch (error) {
       response =
-        error instanceof Failure ? this.#refuse(error, request, protocol, notes) : this.#fault(error, request, notes)
+        error instanceof Failure
+          ? this.#refuse(error, request, protocol, notes)
+          : this.#fault(error, request, protocol, notes)
     }
     return withHeaders(response, corsHeaders(request, crossOrigin))
   }
@@ -228,16 +230,18 @@ class OneGateway implements Gateway {
   }
 
   /** What nobody meant to happen: the log explains the id, the client learns nothing else. */
-  #fault(error: unknown, request: HttpRequest, notes: RequestNotes): HttpResponse {
+  #fault(error: unknown, request: HttpRequest, protocol: Protocol, notes: RequestNotes): HttpResponse {
     notes.failure = 'fault'
     this.#options.log.error({ id: notes.id, err: error, method: request.method }, `fault ${notes.id}`)
+    const text = `Something went wrong here. The server's log explains it under ${notes.id}.`
+    if (protocol.fault !== undefined) return protocol.fault(text, request, notes.id)
     return {
       status: 500,
       headers: [
         ['Content-Type', 'text/plain; charset=utf-8'],
         ['Cache-Control', 'no-store'],
       ],
-      body: Buffer.from(`Something went wrong here. The server's log explains it under ${notes.id}.\n`),
+      body: Buffer.from(`${text}\n`),
     }
   }
 }

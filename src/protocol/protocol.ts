@@ -11,6 +11,8 @@ export interface Protocol {
   handle(request: HttpRequest, target: ParsedTarget, session: Session): Promise<HttpResponse>
   /** A failure in this dialect: status, headers and body. `id` is how the log calls the request. Never throws. */
   refuse(failure: Failure, request: HttpRequest, id: string): HttpResponse
+  /** What nobody meant to happen, in this dialect, where plain text will not do. Never throws. */
+  fault?(message: string, request: HttpRequest, id: string): HttpResponse
   /** How this dialect reads the target of a request, where it is not a path alone. Throws `invalid`. */
   target?(request: HttpRequest): ParsedTarget
 }

@@ -5,7 +5,7 @@ import type { HttpRequest, HttpResponse } from '../../core/http.js'
 import type { Protocol } from '../protocol.js'
 import { readTarget } from './address.js'
 import type { S3Settings } from './context.js'
-import { refuseS3 } from './failures.js'
+import { faultS3, refuseS3 } from './failures.js'
 import { handlers } from './handlers.js'
 import { operationOf } from './operations.js'
 import { S3Query } from './query.js'
@@ -29,6 +29,7 @@ export function createS3(settings: S3Settings): Protocol {
       return { ...rest, status, headers: [...headers, ['x-amz-request-id', session.requestId]] }
     },
     refuse: refuseS3,
+    fault: faultS3,
   }
 }
 
