@@ -1,5 +1,28 @@
+import {
+  getBucketAcl,
+  getBucketConfiguration,
+  getBucketLocation,
+  getBucketVersioning,
+  putBucketAcl,
+} from './bucket-configuration.js'
+import { createBucket, deleteBucket, headBucket } from './bucket.js'
 import type { Operation } from './context.js'
+import { listBuckets } from './list-buckets.js'
+import { listObjectVersions, listObjects, listObjectsV2 } from './list-objects.js'
 import type { OperationName } from './operations.js'
 
 /** What carries out each operation. */
-export const handlers: Readonly<Partial<Record<OperationName, Operation>>> = {}
+export const handlers: Readonly<Partial<Record<OperationName, Operation>>> = {
+  ListBuckets: listBuckets,
+  CreateBucket: createBucket,
+  HeadBucket: headBucket,
+  DeleteBucket: deleteBucket,
+  GetBucketLocation: getBucketLocation,
+  GetBucketVersioning: getBucketVersioning,
+  GetBucketAcl: getBucketAcl,
+  PutBucketAcl: putBucketAcl,
+  GetBucketConfiguration: getBucketConfiguration,
+  ListObjects: listObjects,
+  ListObjectsV2: listObjectsV2,
+  ListObjectVersions: listObjectVersions,
+}
