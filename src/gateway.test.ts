@@ -8,6 +8,7 @@ import { basicScheme } from './auth/scheme/basic.js'
 import { sharedStore } from './auth/source.js'
 import { createThrottle } from './auth/throttle.js'
 import { catalogLocks } from './catalog/catalog-locks.js'
+import { catalogUploads } from './catalog/catalog-uploads.js'
 import { openMemoryCatalog } from './catalog/memory.js'
 import { catalogProperties } from './catalog/properties.js'
 import { createUsage } from './catalog/usage.js'
@@ -226,6 +227,7 @@ function open(setting: Setting): Gateway {
     stores: sharedStore(store),
     locks: catalogLocks(catalog, systemClock),
     properties: catalogProperties(catalog),
+    uploadsTo: (of) => catalogUploads({ catalog, clock: systemClock, store: of }),
     usage: createUsage({ catalog, clock: systemClock, count: (tree) => bytesBelow(store, tree) }),
     signatures: { verify: async () => Promise.reject(new Failure('denied', 'Nobody signs here.')) },
     surfaces: { webdav: dialect('webdav', asked), http: dialect('http', asked), s3: dialect('s3', asked) },

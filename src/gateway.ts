@@ -16,6 +16,7 @@ import type { StoreSource } from './auth/source.js'
 import type { UploadLimits } from './auth/upload-limits.js'
 import type { LockHolder, Locks } from './catalog/locks.js'
 import type { Properties } from './catalog/properties.js'
+import type { Uploads } from './catalog/uploads.js'
 import type { Usage } from './catalog/usage.js'
 import { Failure, isFailure } from './core/failure.js'
 import type { Header, HttpRequest, HttpResponse } from './core/http.js'
@@ -33,6 +34,7 @@ import type { SurfaceName } from './gateway/surface.js'
 import { healthPath, readyPath, type OwnPages } from './protocol/admin/index.js'
 import type { Protocol, Session } from './protocol/protocol.js'
 import { principalsPath } from './protocol/webdav/index.js'
+import type { Store } from './store/store.js'
 
 export interface GatewayOptions {
   readonly authenticator: Authenticator
@@ -44,6 +46,8 @@ export interface GatewayOptions {
   readonly stores: StoreSource
   readonly locks: Locks
   readonly properties: Properties
+  /** Uploads in parts to a store; called for each request. */
+  readonly uploadsTo: (store: Store) => Uploads
   /** What callers with a quota have used of it. */
   readonly usage: Usage
   /** How large a file may be uploaded, and where; any size without it. */
@@ -177,18 +181,19 @@ class OneGateway implements Gateway {
   }
 
   async #session(identity: Identity, { id: requestId }: RequestNotes): Promise<Session> {
-    const { locks, properties, stores, basePath, publicOrigins, uploadLimits } = this.#options
+    const { locks, properties, uploadsTo, stores, basePath, publicOrigins, uploadLimits } = this.#options
     const permit = permitOf(identity)
     const holder = { principal: principalOf(identity), tokens: new Set<string>() }
     if ((identity.home ?? rootPath) !== rootPath || identity.quotaBytes !== undefined)
       return { ...(await this.#atHome(identity, permit, holder)), identity, requestId, holder, basePath, publicOrigins }
     const store = await stores.storeFor(identity)
-    const guarded = guard({ store, locks, properties }, permit, holder, uploadLimits)
+    const guarded = guard({ store, locks, properties, uploads: uploadsTo(store) }, permit, holder, uploadLimits)
     return {
       // Each by its name: an object that begins with a spread costs microseconds.
       store: guarded.store,
       locks: guarded.locks,
       properties: guarded.properties,
+      uploads: guarded.uploads,
       identity,
       requestId,
       holder,
@@ -203,10 +208,10 @@ class OneGateway implements Gateway {
     const { home, quotaBytes } = identity
     if (home === undefined)
       throw new Failure('denied', 'Your account has a quota but no home for it to count. Ask the administrator.')
-    const { locks, properties, stores, usage, uploadLimits } = this.#options
+    const { locks, properties, uploadsTo, stores, usage, uploadLimits } = this.#options
     const whole = await stores.storeFor(identity)
     const store = quotaBytes === undefined ? whole : withinQuota(whole, { home, quotaBytes, usage })
-    const guarded = guard({ store, locks, properties }, permit, holder, uploadLimits)
+    const guarded = guard({ store, locks, properties, uploads: uploadsTo(store) }, permit, holder, uploadLimits)
     if (home === rootPath) return { ...guarded, permit }
     await makeHome(home, { store: whole, locks, permit, holder })
     return belowHome(guarded, permit, home)

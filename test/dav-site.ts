@@ -2,6 +2,7 @@ import { read, requestOf, type Answer, type Asked } from './http-exchange.js'
 import { compileGrants } from '../src/auth/grant.js'
 import { guard } from '../src/auth/guard.js'
 import { catalogLocks } from '../src/catalog/catalog-locks.js'
+import { catalogUploads } from '../src/catalog/catalog-uploads.js'
 import { openMemoryCatalog } from '../src/catalog/memory.js'
 import { catalogProperties, type Properties } from '../src/catalog/properties.js'
 import { catalogSnapshots } from '../src/catalog/snapshots.js'
@@ -54,6 +55,7 @@ export function openDavSite(options: DavSiteOptions = {}): DavSite {
   const properties = catalogProperties(catalog)
   const medium = openMemoryStore({ clock })
   const store = tended(options.around?.(medium) ?? medium, { catalog, locks, properties })
+  const uploads = catalogUploads({ catalog, clock, store })
   const basePath = options.basePath ?? ''
   const services = {
     clock,
@@ -73,7 +75,7 @@ export function openDavSite(options: DavSiteOptions = {}): DavSite {
       const permit = compileGrants(grants, source)
       const holder = { principal: `${source}:${as}`, tokens: new Set<string>() }
       const session: Session = {
-        ...guard({ store, locks, properties }, permit, holder),
+        ...guard({ store, locks, properties, uploads }, permit, holder),
         holder,
         identity: { name: as, source, grants },
         requestId: 'test',

@@ -7,6 +7,7 @@ import { catalogLocks } from '../src/catalog/catalog-locks.js'
 import type { Locks } from '../src/catalog/locks.js'
 import { openMemoryCatalog } from '../src/catalog/memory.js'
 import { catalogProperties } from '../src/catalog/properties.js'
+import { catalogUploads } from '../src/catalog/catalog-uploads.js'
 import { systemClock } from '../src/core/clock.js'
 import { Failure } from '../src/core/failure.js'
 import { isFileRange } from '../src/core/http.js'
@@ -103,6 +104,7 @@ export function openSite(
   const catalog = openMemoryCatalog({ clock: systemClock })
   const locks = catalogLocks(catalog, systemClock)
   const properties = catalogProperties(catalog)
+  const uploads = catalogUploads({ catalog, clock: systemClock, store })
   async function respond(
     method: string,
     target: string,
@@ -111,7 +113,7 @@ export function openSite(
     const permit = compileGrants(grants, 'test')
     const holder = { principal: 'test:alice', tokens: new Set<string>() }
     const session: Session = {
-      ...guard({ store, locks, properties }, permit, holder),
+      ...guard({ store, locks, properties, uploads }, permit, holder),
       holder,
       identity: { name: 'alice', source: 'test', grants },
       requestId: 'test',

@@ -3,9 +3,11 @@ import { allActions, compileGrants } from './grant.js'
 import { guard, type GuardedSet } from './guard.js'
 import { catalogLocks } from '../catalog/catalog-locks.js'
 import type { Lock, LockHolder, Locks } from '../catalog/locks.js'
+import { catalogUploads } from '../catalog/catalog-uploads.js'
 import { openMemoryCatalog } from '../catalog/memory.js'
 import { catalogProperties, type Properties } from '../catalog/properties.js'
 import { bound } from '../catalog/tended.js'
+import type { Uploads } from '../catalog/uploads.js'
 import { ManualClock } from '../core/clock.js'
 import { isFailure } from '../core/failure.js'
 import { toPath, type StorePath } from '../core/path.js'
@@ -16,6 +18,7 @@ let clock: ManualClock
 let store: Store
 let locks: Locks
 let properties: Properties
+let uploads: Uploads
 
 const p = toPath
 const alice = 'test:alice'
@@ -32,6 +35,7 @@ beforeEach(async () => {
   for (const path of ['/a/f', '/a/d/g', '/b/f', '/b/d/g', '/-/own', '/a-b/f'])
     await store.write(p(path), text(path), { parents: true })
   for (const path of ['/a/f', '/a/d', '/b/f', '/-/own', '/b/d/g']) await mark(path)
+  uploads = catalogUploads({ catalog, clock, store })
 })
 
 const neverUsed = {} as NonNullable<Store['parts']>
@@ -45,7 +49,7 @@ async function mark(path: string): Promise<void> {
 }
 
 function as(grants: readonly string[], holder: LockHolder = { principal: alice, tokens: new Set() }): GuardedSet {
-  return guard({ store, locks, properties }, compileGrants(grants, 'test'), holder)
+  return guard({ store, locks, properties, uploads }, compileGrants(grants, 'test'), holder)
 }
 
 function holding(principal: string, ...held: readonly Lock[]): LockHolder {
@@ -524,7 +528,7 @@ describe('trees', () => {
 
 describe('permits', () => {
   it('allows what both the grants and the medium allow', async () => {
-    const strict = guard({ store: { ...store, permits: async (action) => action === 'read' }, locks, properties }, compileGrants(['rw:/a/**'], 'test'), holding(alice)) // prettier-ignore
+    const strict = guard({ store: { ...store, permits: async (action) => action === 'read' }, locks, properties, uploads }, compileGrants(['rw:/a/**'], 'test'), holding(alice)) // prettier-ignore
     expect(await strict.store.permits('read', p('/a/f'))).toBe(true)
     expect(await strict.store.permits('replace', p('/a/f'))).toBe(false)
     expect(await strict.store.permits('read', p('/b/f'))).toBe(false)

@@ -2,6 +2,7 @@ import type { GuardedSet } from './guard.js'
 import type { LocksForCallers, PropertiesForCallers } from './guarded-records.js'
 import type { Permit } from './permit.js'
 import type { Lock } from '../catalog/locks.js'
+import type { Upload, UploadPart, Uploads } from '../catalog/uploads.js'
 import { Failure } from '../core/failure.js'
 import { isOwnPath, isWithin, maxPathBytes, rebase, rootPath, type StorePath } from '../core/path.js'
 import type { Entry, ListOptions, OpenOptions, RemoveOptions, Store, Transfer, Written } from '../store/store.js'
@@ -12,7 +13,7 @@ export interface HomeSet extends GuardedSet {
 }
 
 /**
- * The same files, locks, properties and rights with a home as their root. Paths that come in get the home in front, and
+ * The same files, locks, properties, uploads and rights with a home as their root. Paths that come in get the home in front, and
  * those that go out lose it, in failures too, so a protocol knows of no home and cannot name anything outside. What
  * stands above the home, as a lock on its parent, shows as the root. Behind the guard: grants see whole paths.
  */
@@ -22,6 +23,7 @@ export function belowHome(set: GuardedSet, permit: Permit, home: StorePath): Hom
     store: homeStore(set.store, paths),
     locks: homeLocks(set.locks, paths),
     properties: homeProperties(set.properties, paths),
+    uploads: homeUploads(set.uploads, paths),
     permit: homePermit(permit, paths),
   }
 }
@@ -58,6 +60,10 @@ class HomePaths {
 
   lock(lock: Lock): Lock {
     return { ...lock, path: this.below(lock.path) }
+  }
+
+  upload(upload: Upload): Upload {
+    return { ...upload, path: this.below(upload.path) }
   }
 
   /** Waits for work on whole paths and translates what it throws, once: callbacks within it work below the home. */
@@ -211,6 +217,49 @@ function homeProperties(properties: PropertiesForCallers, paths: HomePaths): Pro
       }),
     change: (path, changes) => paths.run(async () => properties.change(paths.whole(path), changes)),
   }
+}
+
+function homeUploads(uploads: Uploads, paths: HomePaths): Uploads {
+  return {
+    begin: (path, facts) => paths.run(async () => paths.upload(await uploads.begin(paths.whole(path), facts))),
+    find: (path, id) => paths.run(async () => paths.upload(await uploads.find(paths.whole(path), id))),
+    part: (path, id, number, body, options) =>
+      paths.run(async () => uploads.part(paths.whole(path), id, number, body, options)),
+    partFrom: (path, id, number, from, range, options) =>
+      paths.run(async () => uploads.partFrom(paths.whole(path), id, number, paths.whole(from), range, options)),
+    parts: (path, id, after) => eachPart(uploads, paths, path, id, after),
+    complete: (path, id, order, options) =>
+      paths.run(async () => paths.written(await uploads.complete(paths.whole(path), id, order, options))),
+    abort: (path, id) => paths.run(async () => uploads.abort(paths.whole(path), id)),
+    list: (directory, options) => listUploadsBelow(uploads, paths, directory, options),
+  }
+}
+
+async function* eachPart(
+  uploads: Uploads,
+  paths: HomePaths,
+  path: StorePath,
+  id: string,
+  after: number | undefined,
+): AsyncGenerator<readonly UploadPart[]> {
+  yield* paths.each(uploads.parts(paths.whole(path), id, after), (parts) => parts)
+}
+
+async function* listUploadsBelow(
+  uploads: Uploads,
+  paths: HomePaths,
+  directory: StorePath,
+  { prefix, after }: NonNullable<Parameters<Uploads['list']>[1]> = {},
+): AsyncGenerator<readonly Upload[]> {
+  const home = paths.whole(rootPath)
+  const batches = uploads.list(paths.whole(directory), {
+    ...(prefix !== undefined && { prefix: home + prefix }),
+    ...(after !== undefined && { after: { ...after, path: home + after.path } }),
+  })
+  yield* paths.each(batches, (found) => {
+    const shown = found.map((upload) => paths.upload(upload)).filter(({ path }) => !isOwnPath(path))
+    return shown.length === 0 ? undefined : shown
+  })
 }
 
 function homePermit(permit: Permit, paths: HomePaths): Permit {

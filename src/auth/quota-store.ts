@@ -1,3 +1,4 @@
+import { partsWithin } from './quota-parts.js'
 import { atMost } from './upload-limits.js'
 import { bound } from '../catalog/tended.js'
 import { overQuota, type Reserved, type Usage } from '../catalog/usage.js'
@@ -13,17 +14,16 @@ export interface Quota {
 }
 
 /**
- * A store in which no more than so many bytes come to lie below a home. Counted is the size of files, of all writers;
+ * A store in which no more than so many bytes come to lie below a home. Counted is the size of files and of the parts of uploads, of all writers;
  * refused is what a caller with the quota writes: `no-space` (`quota-not-exceeded`, RFC 4331 §6), before the body where
  * its length is known, as soon as there is too much of it where it is not. All paths must lie below the home.
  */
 export function withinQuota(store: Store, quota: Quota): Store {
   const { home, quotaBytes, usage } = quota
   const plain = bound(store)
-  const { removeTree, copyTree, assemble, space } = plain
+  const { removeTree, copyTree, assemble, parts, space } = plain
   // Nobody would count what comes by these.
   delete plain.presign
-  delete plain.parts
   const nothingYet = (): Promise<Reserved> => usage.reserve(home, quotaBytes, 0)
 
   async function sizeOf(path: StorePath): Promise<number> {
@@ -144,6 +144,7 @@ export function withinQuota(store: Store, quota: Quota): Store {
         return put(to, options, (counted) => assemble(to, bounded, counted))
       },
     }),
+    ...(parts && { parts: partsWithin(parts, quota, sizeOf) }),
     async space(path) {
       const known = await space?.(path)
       const room = await usage.room(home, quotaBytes, 0)

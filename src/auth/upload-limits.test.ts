@@ -3,6 +3,7 @@ import { compileGrants, parseGrant } from './grant.js'
 import { guard } from './guard.js'
 import { createUploadLimits, type UploadRule } from './upload-limits.js'
 import { catalogLocks } from '../catalog/catalog-locks.js'
+import { catalogUploads } from '../catalog/catalog-uploads.js'
 import { openMemoryCatalog } from '../catalog/memory.js'
 import { catalogProperties } from '../catalog/properties.js'
 import { systemClock } from '../core/clock.js'
@@ -18,7 +19,11 @@ beforeEach(() => {
 
 function as(grants: readonly string[], rules: readonly UploadRule[] = []): Store {
   const catalog = openMemoryCatalog({ clock: systemClock })
-  const records = { locks: catalogLocks(catalog, systemClock), properties: catalogProperties(catalog) }
+  const records = {
+    locks: catalogLocks(catalog, systemClock),
+    properties: catalogProperties(catalog),
+    uploads: catalogUploads({ catalog, clock: systemClock, store }),
+  }
   const holder = { principal: 'test:alice', tokens: new Set<string>() }
   return guard({ store, ...records }, compileGrants(grants, 'test'), holder, createUploadLimits(rules)).store
 }

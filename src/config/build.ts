@@ -3,6 +3,7 @@ import { createAuthenticator } from '../auth/authenticator.js'
 import { hmacUnder } from '../auth/hmac.js'
 import { createRateLimit } from '../auth/rate-limit.js'
 import { createUploadLimits } from '../auth/upload-limits.js'
+import { catalogUploads } from '../catalog/catalog-uploads.js'
 import { catalogSnapshots } from '../catalog/snapshots.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
@@ -202,6 +203,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
     stores: { storeFor: async () => store, close: async () => undefined },
     locks,
     properties,
+    uploadsTo: (to) => catalogUploads({ catalog, clock: systemClock, store: to }),
     usage,
     surfaces: {
       webdav: createWebdav(

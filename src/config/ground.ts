@@ -18,6 +18,7 @@ import { catalogProperties } from '../catalog/properties.js'
 import type { Properties } from '../catalog/properties.js'
 import { openSecret } from '../catalog/secret.js'
 import { mendMoves, tended } from '../catalog/tended.js'
+import { unfinishedBytes } from '../catalog/unfinished-bytes.js'
 import { createUsage } from '../catalog/usage.js'
 import type { Usage } from '../catalog/usage.js'
 import { systemClock } from '../core/clock.js'
@@ -130,7 +131,11 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
     store: tended(files, records),
     locks,
     properties,
-    usage: createUsage({ catalog, clock, count: (tree) => bytesBelow(files, tree) }),
+    usage: createUsage({
+      catalog,
+      clock,
+      count: async (tree) => (await bytesBelow(files, tree)) + (await unfinishedBytes(catalog, tree)),
+    }),
     directories: sources.directories,
     users: sources.users,
     links: sources.links,

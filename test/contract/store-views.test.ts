@@ -3,6 +3,7 @@ import { guard } from '../../src/auth/guard.js'
 import { belowHome } from '../../src/auth/home-view.js'
 import { bytesBelow, withinQuota } from '../../src/auth/quota-store.js'
 import { catalogLocks } from '../../src/catalog/catalog-locks.js'
+import { catalogUploads } from '../../src/catalog/catalog-uploads.js'
 import { openMemoryCatalog } from '../../src/catalog/memory.js'
 import { catalogProperties } from '../../src/catalog/properties.js'
 import { createUsage } from '../../src/catalog/usage.js'
@@ -25,7 +26,11 @@ storeContract(
     await store.makeDirectory(toPath('/home'))
     await store.makeDirectory(home)
     const permit = compileGrants(['rw:/home/alice/**'], 'test')
-    const records = { locks: catalogLocks(catalog, systemClock), properties: catalogProperties(catalog) }
+    const records = {
+      locks: catalogLocks(catalog, systemClock),
+      properties: catalogProperties(catalog),
+      uploads: catalogUploads({ catalog, clock: systemClock, store }),
+    }
     const set = guard({ store, ...records }, permit, { principal: 'test:alice', tokens: new Set() })
     return { store: belowHome(set, permit, home).store, dispose: async () => undefined }
   },
