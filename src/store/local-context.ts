@@ -5,6 +5,7 @@ import type { StorePath } from '../core/path.js'
 import type { Beneath, Place } from './beneath.js'
 import { failureOf, fileFailure } from './local-errors.js'
 import { isForeign, type Known, knownOf } from './local-facts.js'
+import type { Listings } from './local-listings.js'
 import type { NoteBook } from './local-notes.js'
 import type { Pace } from './local-pace.js'
 import type { DirectorySyncs, FileSyncs } from './local-sync.js'
@@ -21,6 +22,7 @@ export interface LocalContext {
   /** All of a disk can be made durable in one call, so that `settle: 'later'` may wait for it. */
   readonly settlesAtOnce: boolean
   readonly notes: NoteBook
+  readonly listings: Listings
   readonly syncs: DirectorySyncs
   readonly fileSyncs: FileSyncs
   readonly pace: Pace

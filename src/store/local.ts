@@ -12,6 +12,7 @@ import { changeEntry, makeDirectory } from './local-directory.js'
 import { failureOf } from './local-errors.js'
 import { entryOfKnown, isForeign, knownOf } from './local-facts.js'
 import { list } from './local-list.js'
+import { Listings } from './local-listings.js'
 import { memoryNotes, NoteBook, type Noted, type Notes, nothingNoted } from './local-notes.js'
 import { Pace } from './local-pace.js'
 import { removeOne, removeTree } from './local-remove.js'
@@ -98,6 +99,7 @@ class LocalDirectoryStore implements LocalStore {
       fileSyncs: new FileSyncs(beneath.calls),
       pace: new Pace(),
       notes: new NoteBook(notes, knownOf(this.#facts).device),
+      listings: new Listings(),
       later: (work) => this.#later(work),
       closing: this.#closing.signal,
     }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { compareKeys } from '../../../src/store/key-order.js'
-import type { ListOptions } from '../../../src/store/store.js'
+import type { Entry, ListOptions } from '../../../src/store/store.js'
 import { body, bytesOf, failureOf, listed, p, pathsBelow, put, textOf, type Group } from './subject.js'
 
 const names = [
@@ -232,6 +232,34 @@ export const looking: Group = (subject) => {
         ...expected.slice(3001),
         '/seed',
       ])
+    })
+
+    it('gives what is noted of members where that is asked for, in either order', async () => {
+      const { store } = subject()
+      await put(store, '/d/plain')
+      await store.write(p('/d/digested'), body('x'), { digests: ['md5'] })
+      await store.write(p('/d/e/both'), body('y'), { parents: true, digests: ['crc32'], attributes: { a: 'b' } })
+      await store.write(p('/d/e/gone'), body('z'), { attributes: { c: 'd' } })
+      await put(store, '/d/e/gone')
+      await store.change(p('/d/e'), { attributes: { 'of-directory': '1' } })
+      await store.change(p('/d/plain'), { attributes: { later: '2' } })
+      const expected: Entry[] = []
+      for (const path of ['/d/digested', '/d/e', '/d/e/both', '/d/e/gone', '/d/plain'])
+        expected.push((await store.stat(p(path)))!)
+      expect(expected.map(({ attributes }) => Object.keys(attributes ?? {}))).toEqual([
+        [],
+        ['of-directory'],
+        ['a'],
+        [],
+        ['later'],
+      ])
+      const noted = { depth: 'infinity', noted: true } as const
+      expect(await listed(store, '/d', { ...noted, order: 'key' })).toEqual(expected)
+      expect([...(await listed(store, '/d', noted))].sort((a, b) => compareKeys(a.path, b.path))).toEqual(expected)
+      for (const order of ['key', 'any'] as const)
+        expect(
+          [...(await listed(store, '/d/e', { order, noted: true }))].sort((a, b) => compareKeys(a.path, b.path)),
+        ).toEqual(expected.slice(2, 4))
     })
 
     it('may be left early', async () => {
