@@ -21,7 +21,7 @@ export interface Beginning {
  * Throws what `openGround`, `ensureAdmin` and `prepareSetup` throw, and then leaves nothing open.
  */
 export async function begin(config: Config, log: Logger, adminPassword: string | undefined): Promise<Beginning> {
-  const ground = await openGround(config, { log, sweeps: true })
+  const ground = await openGround(config, { log, sweeps: true, keepsUp: true })
   try {
     await ground.mend()
     const asksCatalog = config.identity.some(({ kind }) => kind === 'catalog')

@@ -117,7 +117,9 @@ class OneServer implements Server {
   async apply(setup: Setup): Promise<readonly Listening[]> {
     const before = this.#current
     const kept = sameGround(before.setup.config, setup.config)
-    const ground = kept ? before.ground : await openGround(setup.config, { log: this.#log, sweeps: false })
+    const ground = kept
+      ? before.ground
+      : await openGround(setup.config, { log: this.#log, sweeps: false, keepsUp: before.ground.keepsUp })
     try {
       const next = this.#generationOf(setup, ground)
       return await this.#listeners.change(setup, () => {

@@ -17,13 +17,17 @@ import type { Locks } from '../catalog/locks.js'
 import { catalogProperties } from '../catalog/properties.js'
 import type { Properties } from '../catalog/properties.js'
 import { openSecret } from '../catalog/secret.js'
+import { expireUploads } from '../catalog/expire-uploads.js'
 import { mendMoves, tended } from '../catalog/tended.js'
+import type { UploadNeeds } from '../catalog/upload-state.js'
 import { unfinishedBytes } from '../catalog/unfinished-bytes.js'
 import { createUsage } from '../catalog/usage.js'
 import type { Usage } from '../catalog/usage.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import type { Store } from '../store/store.js'
+import { every } from '../jobs/every.js'
+import type { Recurring } from '../jobs/every.js'
 import { openLocalStore } from '../store/local.js'
 import type { LocalStore } from '../store/local.js'
 import type { Notes } from '../store/local-notes.js'
@@ -53,6 +57,7 @@ export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher' | 
   readonly keyOf: CredentialKey
   /** Of this installation. */
   readonly secret: Uint8Array
+  readonly keepsUp: boolean
   /** Finishes the moves that a crash has interrupted. For one process, before anything is served. */
   mend(): Promise<void>
   /** Removes what crashed processes left among the files, and logs how many there were. */
@@ -64,10 +69,12 @@ export interface GroundOptions {
   readonly log: Logger
   /** Sweeps in the background from the start: one process of those that share the files does that. */
   readonly sweeps: boolean
+  /** Does what must be done now and again, for as long as it is open: one process as well. */
+  readonly keepsUp: boolean
 }
 
 /** The settings that a ground depends on: where one of these changes, another ground is needed. */
-export type GroundSettings = Pick<Config, 'root' | 'state' | 'durability' | 'symlinks' | 'identity' | 'basePath'>
+export type GroundSettings = Pick<Config, 'root' | 'state' | 'durability' | 'symlinks' | 'identity' | 'basePath' | 's3'>
 
 /** Whether one ground serves for both. */
 export function sameGround(one: GroundSettings, other: GroundSettings): boolean {
@@ -77,6 +84,7 @@ export function sameGround(one: GroundSettings, other: GroundSettings): boolean 
     one.durability === other.durability &&
     one.symlinks === other.symlinks &&
     one.basePath === other.basePath &&
+    one.s3.uploadDays === other.s3.uploadDays &&
     isDeepStrictEqual(one.identity, other.identity)
   )
 }
@@ -85,20 +93,24 @@ export function sameGround(one: GroundSettings, other: GroundSettings): boolean 
  * Opens, and makes where they are missing, first the state and then the root: a process of root becomes the owner of the
  * state in between. Throws what `openState`, `openSecret` and `openLocalStore` throw, and `not-directory`.
  */
-export async function openGround(settings: GroundSettings, { log, sweeps }: GroundOptions): Promise<Ground> {
+export async function openGround(settings: GroundSettings, options: GroundOptions): Promise<Ground> {
   checkRoot(settings.root)
-  const onTrouble = (err: unknown, message: string): void => log.error({ err }, message)
+  const onTrouble = (err: unknown, message: string): void => options.log.error({ err }, message)
   const state = await openState(settings, { create: true, onTrouble })
   try {
     makeRoot(settings.root)
-    return await assemble(settings, state, log, sweeps)
+    return await assemble(settings, state, options)
   } catch (error) {
     await state.close()
     throw error
   }
 }
 
-async function assemble(settings: GroundSettings, state: State, log: Logger, sweeps: boolean): Promise<Ground> {
+async function assemble(
+  settings: GroundSettings,
+  state: State,
+  { log, sweeps, keepsUp }: GroundOptions,
+): Promise<Ground> {
   const { catalog, accounts, hasher } = state
   const secret = await openSecret(settings.state)
   const report = (count: number): void => {
@@ -121,6 +133,8 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
   const { basePath } = settings
   const needs = { catalog, accounts, hasher, secret, clock, basePath, warn }
   const sources = await openSources(settings.identity, needs, keyOf)
+  const store = tended(files, records)
+  const upkeep = keepsUp ? upkeepOf({ catalog, clock, store }, settings.s3.uploadDays, log) : undefined
   return {
     catalog,
     accounts,
@@ -128,7 +142,7 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
     startedBy: state.startedBy,
     audit: thinned(state.audit, () => systemClock.now()),
     files,
-    store: tended(files, records),
+    store,
     locks,
     properties,
     usage: createUsage({
@@ -142,6 +156,7 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
     throttle: createThrottle({ catalog, clock: systemClock, secret }),
     keyOf,
     secret,
+    keepsUp,
     async mend() {
       await mendMoves(files, records)
     },
@@ -149,12 +164,30 @@ async function assemble(settings: GroundSettings, state: State, log: Logger, swe
       report(await files.sweep())
     },
     async close() {
+      await upkeep?.close()
       await sources.close()
       await files.close()
       await state.close()
     },
   }
 }
+
+/** Gives up uploads that nobody goes on with. */
+function upkeepOf(needs: UploadNeeds, uploadDays: number, log: Logger): Recurring {
+  return every(
+    async () => {
+      const { uploads, rooms } = await expireUploads(needs, uploadDays * dayMilliseconds)
+      if (uploads > 0 || rooms > 0) log.info({ uploads, rooms }, 'gave up uploads that nobody has gone on with')
+    },
+    {
+      first: 10_000,
+      pause: 3600_000,
+      onError: (err) => log.error({ err }, 'old uploads could not be given up'),
+    },
+  )
+}
+
+const dayMilliseconds = 24 * 3600 * 1000
 
 /** What a plain file has no room for, kept in the catalog. */
 function catalogNotes(catalog: Catalog): Notes {
@@ -168,6 +201,12 @@ function catalogNotes(catalog: Catalog): Notes {
     glanceMany: (keys) => catalog.glance?.(group, keys)?.map((item) => item?.value),
     put: async (key, value) => {
       await catalog.swap(group, key, value, 'any')
+    },
+    async update(key, next) {
+      for (let isDone: string | false = false; isDone === false;) {
+        const item = await catalog.get(group, key)
+        isDone = await catalog.swap(group, key, next(item?.value), item?.version)
+      }
     },
     forget: async (key) => {
       await catalog.swap(group, key, undefined, 'any')

@@ -222,13 +222,14 @@ export const configSchema = objectOf({
     hosts: listOf(hostName).default([]),
     region: text.regex(/^[a-z0-9-]{1,63}$/, 'must be like eu-central-1').optional(),
     buckets: z.record(bucketName, folder, { error: 'must be a group of NAME: /FOLDER' }).default({}),
+    uploadDays: whole(1, 365).default(7),
   })
     .prefault({})
     .meta({
-      type: '{ hosts, region, buckets }',
-      default: '{ hosts: [], region: us-east-1, buckets: {} }',
+      type: '{ hosts, region, buckets, uploadDays }',
+      default: '{ hosts: [], region: us-east-1, buckets: {}, uploadDays: 7 }',
       description:
-        'The S3 API. `hosts`: names at which every request is one of S3, unsigned ones too; a name in front of one of them is a bucket (`photos.s3.example.org`). `region`: the only one that signatures may name; without it any will do, and clients that ask are told us-east-1. `buckets`: names for folders that are buckets without lying at the top; every folder at the top is one by its own name.',
+        'The S3 API. `hosts`: names at which every request is one of S3, unsigned ones too; a name in front of one of them is a bucket (`photos.s3.example.org`). `region`: the only one that signatures may name; without it any will do, and clients that ask are told us-east-1. `buckets`: names for folders that are buckets without lying at the top; every folder at the top is one by its own name. `uploadDays`: multipart uploads that get no part for so long are given up.',
       example: '{ hosts: [s3.example.org], buckets: { photos: /home/ann/photos } }',
     }),
   cors: objectOf({ origins: listOf(foreignOrigin), maxAgeSeconds: whole(0, 86_400).default(600) })

@@ -48,7 +48,7 @@ export async function serveByWorkers(config: Config, sources: ConfigSources): Pr
     const before = served.config.listen.map(({ name }) => name)
     await makeRoom(next.config.listen.filter(({ name }) => !before.includes(name)))
     const kept = sameGround(served.config, next.config)
-    const nextGround = kept ? ground : await openGround(next.config, { log, sweeps: false })
+    const nextGround = kept ? ground : await openGround(next.config, { log, sweeps: false, keepsUp: true })
     try {
       printListening(await crew.apply(next))
     } catch (error) {

@@ -50,7 +50,12 @@ async function start(setup: Setup, number: number): Promise<{ server: Server; li
   const { config } = setup
   const log: Logger = await createLogger(config.log, { shared: true, worker: number })
   process.on('unhandledRejection', (error) => log.error({ err: error }, 'a promise was rejected and nobody looked'))
-  const server = createServer({ setup, log, ground: await openGround(config, { log, sweeps: false }), shared: true })
+  const server = createServer({
+    setup,
+    log,
+    ground: await openGround(config, { log, sweeps: false, keepsUp: false }),
+    shared: true,
+  })
   try {
     return { server, listening: await server.listen() }
   } catch (error) {
