@@ -11,7 +11,7 @@ import type { Proof } from './proof.js'
 const secret = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'
 const date = '20130524T000000Z'
 const scope = '20130524/us-east-1/s3/aws4_request'
-const signingKey = scope.split('/').reduce((key, part) => hmac(key, part), Buffer.from(`AWS4${secret}`))
+const signingKey = scope.split('/').reduce<Uint8Array>((key, part) => hmac(key, part), Buffer.from(`AWS4${secret}`))
 const seed = '4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9'
 const documented = [
   'ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648',

@@ -2,6 +2,7 @@ import { createHash, hash, type Hash } from 'node:crypto'
 import { Failure } from '../../core/failure.js'
 import type { Body } from '../../store/store.js'
 import type { ChunkSignatures } from './chunk-signatures.js'
+import { bufferOf } from './form-file.js'
 
 /** `ffffffffffff;chunk-signature=…` fits. */
 const headerBytes = 128
@@ -179,10 +180,6 @@ export class AwsChunked implements AsyncIterable<Uint8Array>, AsyncIterator<Uint
 }
 
 const lineBytes = { header: headerBytes, 'data-end': 0, trailers: trailerBytes }
-
-function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
-}
 
 function malformed(message: string): Failure {
   return new Failure('incomplete', message, { reason: 'IncompleteBody' })
