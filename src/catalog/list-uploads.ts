@@ -81,5 +81,5 @@ function isAfter(record: UploadRecord, after: UploadListOptions['after']): boole
 }
 
 function compare(one: UploadRecord, other: UploadRecord): number {
-  return compareKeys(one.path, other.path) || (one.id < other.id ? -1 : 1)
+  return compareKeys(one.path, other.path) || compareKeys(one.id, other.id)
 }
