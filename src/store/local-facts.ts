@@ -40,6 +40,12 @@ export function knownOf(facts: Float64Array, at = 0): Known {
   }
 }
 
+/**
+ * Kernels stamp files by their last tick, of at most 10 ms: what a file was more than so many milliseconds after its last
+ * change, it stays until its times change.
+ */
+export const tickMilliseconds = 50
+
 /** Whether anything but a file or a directory is there. */
 export function isForeign(kind: number | undefined): boolean {
   return kind !== fileKind && kind !== directoryKind
@@ -102,6 +108,12 @@ function inodeText(facts: Float64Array, at: number): string {
 
 function timeText(facts: Float64Array, at: number): string {
   return `${value(facts, at).toString(36)}.${value(facts, at + 1).toString(36)}`
+}
+
+/** Of a time as `Known` has it, with those below. */
+export function millisecondsOf(time: string): number {
+  const dot = time.indexOf('.')
+  return parseInt(time.slice(0, dot), 36) * 1000 + parseInt(time.slice(dot + 1), 36) / 1e6
 }
 
 function milliseconds(facts: Float64Array, at: number): number {

@@ -1,13 +1,10 @@
-import type { Known } from './local-facts.js'
+import { type Known, millisecondsOf, tickMilliseconds } from './local-facts.js'
 import type { SortedNames } from './sorted-names.js'
 
 /** All that is kept, in bytes. */
 const maxBytes = 32 * 1024 * 1024
 
-/** Kernels stamp files by their last tick, of at most 10 ms: what lies further back than this was stamped in an earlier one. */
-const tickMilliseconds = 50
-
-/** The same for disks that keep no more than seconds, or every other one. */
+/** What `tickMilliseconds` is for disks that keep no more than seconds, or every other one. */
 const coarseMilliseconds = 3000
 
 interface Kept {
@@ -67,9 +64,4 @@ export class Listings {
 
 function keyOf({ device, inode, born }: Known): string {
   return `${device}:${inode}:${born}`
-}
-
-function millisecondsOf(time: string): number {
-  const dot = time.indexOf('.')
-  return parseInt(time.slice(0, dot), 36) * 1000 + parseInt(time.slice(dot + 1), 36) / 1e6
 }

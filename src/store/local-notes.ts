@@ -1,4 +1,4 @@
-import type { Known } from './local-facts.js'
+import { type Known, millisecondsOf } from './local-facts.js'
 import { directoryKind } from './native.js'
 import type { Attributes, DigestName, Digests } from './store.js'
 
@@ -10,6 +10,8 @@ export interface Notes {
   /** The same for several at once: undefined where that cannot be told of all of them. */
   glanceMany?(keys: readonly string[]): readonly (Uint8Array | undefined)[] | undefined
   put(key: string, value: Uint8Array): Promise<void>
+  /** Puts what `next` makes of the present value, in one step. Without it others may come in between. */
+  update?(key: string, next: (value: Uint8Array | undefined) => Uint8Array): Promise<void>
   /** Also where there is none. */
   forget(key: string): Promise<void>
   /** All keys there are; undefined where there are more. Without it each file is asked about. */
@@ -33,6 +35,9 @@ export function memoryNotes(): Notes {
     get: async (key) => notes.get(key),
     put: async (key, value) => {
       notes.set(key, value)
+    },
+    update: async (key, next) => {
+      notes.set(key, next(notes.get(key)))
     },
     forget: async (key) => {
       notes.delete(key)
@@ -116,17 +121,19 @@ export class NoteBook {
   }
 
   /** Replaces what is noted. `settled` is false as long as the file has still to be renamed. */
-  async write(known: Known, { digests = {}, attributes = {} }: Noted, settled: boolean): Promise<void> {
-    const written: Written = {
-      size: known.size,
-      modified: known.modified,
-      ...(settled ? { changed: known.changed } : { changed: null, staged: known.changed }),
-      digests: Object.fromEntries(
-        Object.entries(digests).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]),
-      ),
-      attributes,
+  async write(known: Known, noted: Noted, settled: boolean): Promise<void> {
+    await this.#notes.put(this.#key(known), encode(known, noted, settled))
+  }
+
+  /** Adds digests of a file that has its name to what is noted of it. */
+  async add(known: Known, digests: Digests): Promise<void> {
+    const key = this.#key(known)
+    const next = (value: Uint8Array | undefined): Uint8Array => {
+      const noted = this.#meaning(known, value)
+      return encode(known, { ...noted, digests: { ...noted.digests, ...digests } }, true)
     }
-    await this.#notes.put(this.#key(known), Buffer.from(JSON.stringify(written)))
+    if (this.#notes.update === undefined) await this.#notes.put(key, next(await this.#notes.get(key)))
+    else await this.#notes.update(key, next)
   }
 
   /** When the last name of a file goes. To look first spares most files, of which nothing was ever noted, a write. */
@@ -157,9 +164,17 @@ function isSoon(before: string, after: string): boolean {
   return passed >= 0 && passed <= soonMilliseconds
 }
 
-function millisecondsOf(time: string): number {
-  const dot = time.indexOf('.')
-  return parseInt(time.slice(0, dot), 36) * 1000 + parseInt(time.slice(dot + 1), 36) / 1e6
+function encode(known: Known, { digests = {}, attributes = {} }: Noted, settled: boolean): Uint8Array {
+  const written: Written = {
+    size: known.size,
+    modified: known.modified,
+    ...(settled ? { changed: known.changed } : { changed: null, staged: known.changed }),
+    digests: Object.fromEntries(
+      Object.entries(digests).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]),
+    ),
+    attributes,
+  }
+  return Buffer.from(JSON.stringify(written))
 }
 
 function parse(value: Uint8Array): Written | undefined {

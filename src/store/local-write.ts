@@ -1,11 +1,11 @@
-import { closeSync, read } from 'node:fs'
-import { promisify } from 'node:util'
+import { closeSync } from 'node:fs'
 import { Failure } from '../core/failure.js'
 import type { StorePath } from '../core/path.js'
 import { AbortableChunks, throwIfAborted } from './aborted.js'
 import { requireConditions } from './conditions.js'
 import { Digester } from './digester.js'
-import { type LocalContext, onDisk, openFile } from './local-context.js'
+import { type LocalContext, openFile } from './local-context.js'
+import { digestRange } from './local-digest.js'
 import { entryOfKnown, etagOf, type Known } from './local-facts.js'
 import { isSoonAfter, isWorthNoting, type Noted } from './local-notes.js'
 import { roomAt } from './local-space.js'
@@ -15,8 +15,6 @@ import { Target } from './local-target.js'
 import { directoryKind } from './native.js'
 import { isDirectory, wrongLength } from './refusals.js'
 import type { Attributes, Body, Conditions, Digests, Piece, WriteOptions, Written } from './store.js'
-
-const readSome = promisify(read)
 
 /** Collected before a large body gets a file, and then written at a time. */
 const firstBytes = 256 * 1024
@@ -73,7 +71,7 @@ export async function assembleFile(
         }
         const fd = sources.get(piece) ?? -1
         const { start, end } = piece.range
-        if (digester !== undefined) await digestRange(path, fd, start, end, digester, options.signal)
+        if (digester !== undefined) await digestRange(context, { fd, start, end, path }, digester, options.signal)
         await open().appendFrom(fd, start, end, () => throwIfAborted(options.signal))
         size += end - start
       }
@@ -257,24 +255,6 @@ async function pour(
     chunks.end()
     // The descriptor must not be closed, and its number used again, under a write.
     await writing?.catch(() => undefined)
-  }
-}
-
-async function digestRange(
-  path: StorePath,
-  fd: number,
-  start: number,
-  end: number,
-  digester: Digester,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const buffer = Buffer.allocUnsafe(Math.min(batchBytes, end - start))
-  for (let at = start; at < end;) {
-    throwIfAborted(signal)
-    const { bytesRead } = await onDisk(path, readSome(fd, buffer, 0, Math.min(buffer.length, end - at), at))
-    if (bytesRead === 0) return
-    digester.update(buffer.subarray(0, bytesRead))
-    at += bytesRead
   }
 }
 

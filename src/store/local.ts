@@ -9,6 +9,7 @@ import { requireConditions } from './conditions.js'
 import { isAbsent, isReserved, type LocalContext, openFile } from './local-context.js'
 import { copyTree } from './local-copy-tree.js'
 import { changeEntry, makeDirectory } from './local-directory.js'
+import { digestFile } from './local-digest.js'
 import { failureOf } from './local-errors.js'
 import { entryOfKnown, isForeign, knownOf } from './local-facts.js'
 import { list } from './local-list.js'
@@ -29,6 +30,8 @@ import type {
   ByteRange,
   Conditions,
   Content,
+  DigestName,
+  Digests,
   Entry,
   EntryChange,
   ListOptions,
@@ -67,6 +70,7 @@ export interface LocalStore extends Store {
   copyTree(from: StorePath, to: StorePath, signal?: AbortSignal): Promise<Written>
   assemble(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written>
   space(path: StorePath): Promise<Space>
+  digest(path: StorePath, names: readonly DigestName[], signal?: AbortSignal): Promise<Digests>
   /** Removes what crashed processes left behind; gives how many. */
   sweep(): Promise<number>
 }
@@ -211,6 +215,10 @@ class LocalDirectoryStore implements LocalStore {
 
   async assemble(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written> {
     return await assembleFile(this.#context, to, pieces, options)
+  }
+
+  async digest(path: StorePath, names: readonly DigestName[], signal?: AbortSignal): Promise<Digests> {
+    return await digestFile(this.#context, path, names, signal)
   }
 
   async settle(): Promise<void> {

@@ -22,6 +22,8 @@ import type {
   Body,
   ByteRange,
   Content,
+  DigestName,
+  Digests,
   Entry,
   EntryChange,
   ListOptions,
@@ -203,6 +205,16 @@ class MemoryStore implements Store {
     const node = this.#copyOf(source)
     this.#put(this.#parent(to), to, node)
     return { entry: entryOf(to, node), created: true }
+  }
+
+  async digest(path: StorePath, names: readonly DigestName[], signal?: AbortSignal): Promise<Digests> {
+    throwIfAborted(signal)
+    const file = this.#existingFile(path)
+    const digester = new Digester(names.filter((name) => file.digests[name] === undefined))
+    digester.update(file.bytes)
+    const digests = { ...file.digests, ...digester.digests() }
+    this.#parent(path).members.set(nameOf(path), { ...file, digests })
+    return digests
   }
 
   async settle(): Promise<void> {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { Digester, digestNames } from '../../../src/store/digester.js'
 import type { Piece } from '../../../src/store/store.js'
 import {
   ableTo,
@@ -24,6 +25,8 @@ const methods: readonly Exclude<Ability, 'medium'>[] = [
   'copyTree',
   'assemble',
   'space',
+  'digest',
+  'parts',
 ]
 
 export const abilities: Group = (subject, lacking) => {
@@ -187,6 +190,57 @@ export const abilities: Group = (subject, lacking) => {
       )
       expect(kinds.sort()).toEqual(['exists', 'exists', 'exists', 'none'])
       expect(await pathsBelow(store, '/to')).toEqual(['/to/f'])
+    })
+  })
+
+  describe('digest', () => {
+    itWith('digest', lacking, 'throws for what is no file, and where it is given up', async () => {
+      const { store } = subject()
+      const able = ableTo(store, 'digest')
+      await put(store, '/d/f')
+      expect(await failureOf(able.digest(p('/none'), ['md5']))).toBe('not-found')
+      expect(await failureOf(able.digest(p('/d/f/g'), ['md5']))).toBe('not-found')
+      expect(await failureOf(able.digest(p('/d'), ['md5']))).toBe('is-directory')
+      expect(await failureOf(able.digest(p('/d/f'), ['md5'], AbortSignal.abort()))).toBe('incomplete')
+      expect((await store.stat(p('/d/f')))?.digests ?? {}).toEqual({})
+    })
+
+    itWith('digest', lacking, 'computes what is asked for, and keeps it until the file changes', async () => {
+      const { store } = subject()
+      const able = ableTo(store, 'digest')
+      const whole = Buffer.alloc(700_001, 'abc')
+      const digester = new Digester(digestNames)
+      digester.update(whole)
+      const all = digester.digests()
+      const { entry } = await store.write(p('/f'), body(whole), { attributes: { a: 'b' }, digests: ['sha1'] })
+      expect(await able.digest(p('/f'), ['md5', 'crc64nvme'])).toEqual({
+        sha1: all.sha1,
+        md5: all.md5,
+        crc64nvme: all.crc64nvme,
+      })
+      const { digests, ...rest } = (await store.stat(p('/f')))!
+      expect(digests).toEqual({ sha1: all.sha1, md5: all.md5, crc64nvme: all.crc64nvme })
+      expect(rest).toEqual({ ...entry, digests: undefined, ...rest })
+      expect(rest).toMatchObject({ etag: entry.etag, modified: entry.modified, attributes: { a: 'b' } })
+      expect(await able.digest(p('/f'), ['md5'])).toEqual(digests)
+      expect(await able.digest(p('/f'), digestNames)).toEqual(all)
+      expect((await store.move(p('/f'), p('/g'), { overwrite: false })).entry.digests).toEqual(all)
+      await put(store, '/g', 'other')
+      expect((await store.stat(p('/g')))?.digests ?? {}).toEqual({})
+      expect(Buffer.from((await able.digest(p('/g'), ['crc32'])).crc32!).toString('hex')).toBe('d9583520')
+    })
+
+    itWith('digest', lacking, 'of one file several times at once, with attributes that change meanwhile', async () => {
+      const { store } = subject()
+      const able = ableTo(store, 'digest')
+      await put(store, '/f', 'x'.repeat(2_000_000))
+      await Promise.all([
+        ...digestNames.map((name) => able.digest(p('/f'), [name])),
+        store.change(p('/f'), { attributes: { a: 'b' } }),
+      ])
+      const { digests, attributes } = (await store.stat(p('/f')))!
+      expect(attributes).toEqual({ a: 'b' })
+      expect(Object.keys(digests ?? {}).sort()).toEqual([...digestNames].sort())
     })
   })
 

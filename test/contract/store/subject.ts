@@ -6,7 +6,8 @@ import { toPath, type StorePath } from '../../../src/core/path.js'
 import type { Body, ByteRange, Content, Entry, ListOptions, Store } from '../../../src/store/store.js'
 
 /** What not every store can do: its name here is the method's, or one of the medium's below. */
-export type Ability = 'settle' | 'removeTree' | 'moveTree' | 'copyTree' | 'assemble' | 'space' | 'medium'
+export type Ability =
+  'settle' | 'removeTree' | 'moveTree' | 'copyTree' | 'assemble' | 'space' | 'digest' | 'parts' | 'medium'
 
 /** Why a store does not have an ability: shown beside the skipped test. */
 export type Lacking = Readonly<Partial<Record<Ability, string>>>
