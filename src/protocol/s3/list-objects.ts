@@ -1,7 +1,8 @@
 import { Failure } from '../../core/failure.js'
 import type { HttpResponse } from '../../core/http.js'
-import type { DigestName, Entry } from '../../store/store.js'
+import type { Entry } from '../../store/store.js'
 import { requireBucket } from './bucket.js'
+import { checksumsOf } from './checksums.js'
 import type { S3Context } from './context.js'
 import { s3Etag } from './etag.js'
 import { pageOfKeys } from './key-page.js'
@@ -164,23 +165,15 @@ function commonPrefixesOf({ listed }: KeyPage, encode: (text: string) => string)
   )
 }
 
-const algorithms: readonly (readonly [DigestName, string])[] = [
-  ['crc32', 'CRC32'],
-  ['crc32c', 'CRC32C'],
-  ['crc64nvme', 'CRC64NVME'],
-  ['sha1', 'SHA1'],
-  ['sha256', 'SHA256'],
-]
-
 /** What is said of an object in every listing. */
 function factsOf(entry: Entry): string {
-  const { modified, size, digests } = entry
-  const known = digests === undefined ? [] : algorithms.filter(([name]) => digests[name] !== undefined)
+  const { modified, size } = entry
+  const checksums = checksumsOf(entry)
   return (
     text('LastModified', xmlDate(modified)) +
     text('ETag', `"${s3Etag(entry)}"`) +
-    known.map(([, name]) => text('ChecksumAlgorithm', name)).join('') +
-    text('ChecksumType', known.length === 0 ? undefined : 'FULL_OBJECT') +
+    (checksums?.values ?? []).map(({ name }) => text('ChecksumAlgorithm', name.toUpperCase())).join('') +
+    text('ChecksumType', checksums?.type) +
     text('Size', size) +
     text('StorageClass', 'STANDARD')
   )
