@@ -8,7 +8,7 @@ import { evaluate, rangeApplies, readPreconditions } from '../conditional.js'
 import { quoteEntityTag } from '../entity-tag.js'
 import { attachment, contentTypeOf, essenceOf, isActive, isFieldValue } from './content-type.js'
 import { reprDigest, type WantedDigest, wantedDigest } from './digest-fields.js'
-import { contentBytes } from './file-bytes.js'
+import { contentBody, contentBytes } from './file-bytes.js'
 import type { FileContext } from './file-context.js'
 import { listDirectory } from './listing.js'
 import { multipart } from './multipart.js'
@@ -65,14 +65,14 @@ async function answer(context: FileContext, content: Content): Promise<HttpRespo
   const [first, second] = ranges ?? []
   if (first === undefined) {
     headers.push(['Content-Length', String(entry.size)])
-    return { status: 200, headers, body: bytesOf(content) }
+    return { status: 200, headers, body: contentBody(content) }
   }
   if (second === undefined) {
     headers.push(
       ['Content-Length', String(first.end - first.start)],
       ['Content-Range', contentRange(first, entry.size)],
     )
-    return { status: 206, headers, body: bytesOf(content, first) }
+    return { status: 206, headers, body: contentBody(content, first) }
   }
   return multipart(context, content, headers, ranges ?? [])
 }
@@ -86,38 +86,6 @@ function requestedRanges(context: FileContext, entry: Entry): readonly ByteRange
       size: entry.size,
     })
   return ranges
-}
-
-/** A descriptor goes straight to the transport, bytes go as they are; a stream closes its content at the end. */
-function bytesOf(content: Content, range?: ByteRange): NonNullable<HttpResponse['body']> {
-  const bytes = range === undefined ? content.bytes() : content.bytes(range)
-  if (bytes instanceof Uint8Array) return bytes
-  return 'fd' in bytes ? bytes : closing(bytes, content)
-}
-
-function closing(bytes: AsyncIterable<Uint8Array>, content: Content): AsyncIterable<Uint8Array> {
-  return {
-    [Symbol.asyncIterator]() {
-      const iterator = bytes[Symbol.asyncIterator]()
-      return {
-        next: async () => {
-          try {
-            const next = await iterator.next()
-            if (next.done === true) await content.close()
-            return next
-          } catch (error) {
-            await content.close()
-            throw error
-          }
-        },
-        return: async () => {
-          await iterator.return?.()
-          await content.close()
-          return { value: undefined, done: true }
-        },
-      }
-    },
-  }
 }
 
 function notModified(entry: Entry): HttpResponse {

@@ -1,6 +1,7 @@
 import type { VerifiedRequest } from '../../auth/sigv4/verified.js'
 import type { Clock } from '../../core/clock.js'
 import type { HttpResponse } from '../../core/http.js'
+import type { Entry } from '../../store/store.js'
 import type { Session } from '../protocol.js'
 import type { AddressRules, S3Target } from './address.js'
 import type { S3Query } from './query.js'
@@ -10,6 +11,8 @@ export interface S3Settings extends AddressRules {
   /** What GetBucketLocation says. */
   readonly region: string
   readonly clock: Clock
+  /** Told of every file that is shown without the MD5 of its bytes, to find it out when there is time. */
+  readonly hashLater?: ((entry: Entry) => void) | undefined
 }
 
 /** One request to S3. */

@@ -9,5 +9,10 @@ export function s3Etag({ etag, attributes, digests }: Pick<Entry, 'etag' | 'attr
   const kept = attributes?.['s3-etag']
   if (kept !== undefined) return kept
   const md5 = digests?.md5
-  return md5 === undefined ? `${hash('md5', etag)}-1` : Buffer.from(md5).toString('hex')
+  return md5 === undefined ? opaqueEtag({ etag }) : Buffer.from(md5).toString('hex')
+}
+
+/** What stands for the ETag of an object for as long as the MD5 of its bytes is not known. */
+export function opaqueEtag({ etag }: Pick<Entry, 'etag'>): string {
+  return `${hash('md5', etag)}-1`
 }
