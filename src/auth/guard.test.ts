@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
+import { withRooms } from '../../test/fake-rooms.js'
 import { allActions, compileGrants } from './grant.js'
 import { guard, type GuardedSet } from './guard.js'
 import { catalogLocks } from '../catalog/catalog-locks.js'
@@ -7,7 +8,7 @@ import { catalogUploads } from '../catalog/catalog-uploads.js'
 import { openMemoryCatalog } from '../catalog/memory.js'
 import { catalogProperties, type Properties } from '../catalog/properties.js'
 import { bound } from '../catalog/tended.js'
-import type { Uploads } from '../catalog/uploads.js'
+import type { UploadPart, Uploads } from '../catalog/uploads.js'
 import { ManualClock } from '../core/clock.js'
 import { isFailure } from '../core/failure.js'
 import { toPath, type StorePath } from '../core/path.js'
@@ -31,14 +32,16 @@ beforeEach(async () => {
   properties = catalogProperties(catalog)
   const memory = openMemoryStore({ clock })
   // Abilities that a memory store lacks are there to be guarded too.
-  store = { ...bound(memory), presign: async ({ path }) => new URL(`memory:${path}`), parts: neverUsed }
+  store = {
+    ...bound(memory),
+    presign: async ({ path }) => new URL(`memory:${path}`),
+    parts: withRooms(memory, () => clock.now()).parts,
+  }
   for (const path of ['/a/f', '/a/d/g', '/b/f', '/b/d/g', '/-/own', '/a-b/f'])
     await store.write(p(path), text(path), { parents: true })
   for (const path of ['/a/f', '/a/d', '/b/f', '/-/own', '/b/d/g']) await mark(path)
   uploads = catalogUploads({ catalog, clock, store })
 })
-
-const neverUsed = {} as NonNullable<Store['parts']>
 
 async function* text(content: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(content)
@@ -84,6 +87,14 @@ async function pathsOf(list: AsyncIterable<readonly { readonly path: StorePath }
   return found.sort()
 }
 
+const facts = { owner: bob, attributes: {} }
+
+/** An upload of somebody else, with a part. */
+async function begun(path = '/a/f'): Promise<{ readonly id: string; readonly parts: readonly UploadPart[] }> {
+  const { id } = await uploads.begin(p(path), facts)
+  return { id, parts: [await uploads.part(p(path), id, 1, text('part'))] }
+}
+
 const info = { scope: 'exclusive', depth: 0, principal: alice, timeoutSeconds: 300 } as const
 const transfer = { overwrite: true }
 
@@ -98,6 +109,7 @@ interface Rule {
 }
 
 const seen = (path: string): Rule['needs'] => [[['list', path]], [['read', path]]]
+const mayPut = (path: string): Rule['needs'] => [[['create', path]], [['replace', path]]]
 const tree = (actions: readonly Action[], path: string): readonly (readonly [Action, string])[] => actions.map((action) => [action, `${path}/**`] as const) // prettier-ignore
 
 /** What every method needs. A method of a guarded set that is missing here fails the test below. */
@@ -152,6 +164,20 @@ const rules: Readonly<Record<string, readonly Rule[]>> = {
   'locks.members': [{ run: ({ locks: on }) => on.members(p('/a')), needs: seen('/a'), way: true }],
   'properties.of': [{ run: ({ properties: on }) => on.of(p('/a/f')), needs: seen('/a/f') }],
   'properties.members': [{ run: ({ properties: on }) => on.members(p('/a')), needs: seen('/a'), way: true }],
+  'uploads.begin': [
+    { run: ({ uploads: on }) => on.begin(p('/a/f'), facts), needs: mayPut('/a/f') },
+    { run: ({ uploads: on }) => on.begin(p('/a/new'), facts), needs: mayPut('/a/new') },
+  ],
+  'uploads.find': [{ run: async ({ uploads: on }) => on.find(p('/a/f'), (await begun()).id), needs: mayPut('/a/f') }],
+  'uploads.part': [{ run: async ({ uploads: on }) => on.part(p('/a/f'), (await begun()).id, 1, text('x')), needs: mayPut('/a/f') }],
+  'uploads.partFrom': [{ run: async ({ uploads: on }) => on.partFrom(p('/a/f'), (await begun()).id, 1, p('/b/f'), { start: 0, end: 1 }), needs: mayPut('/a/f').map((row) => [...row, ['read', '/b/f'] as const]) }],
+  'uploads.parts': [{ run: async function* ({ uploads: on }) { yield* on.parts(p('/a/f'), (await begun()).id) }, needs: mayPut('/a/f') }],
+  'uploads.complete': [
+    { run: async ({ uploads: on }) => { const { id, parts } = await begun('/a/new'); return on.complete(p('/a/new'), id, parts) }, needs: [[['create', '/a/new']]] },
+    { run: async ({ uploads: on }) => { const { id, parts } = await begun(); return on.complete(p('/a/f'), id, parts) }, needs: [[['replace', '/a/f']]] },
+  ],
+  'uploads.abort': [{ run: async ({ uploads: on }) => on.abort(p('/a/f'), (await begun()).id), needs: mayPut('/a/f') }],
+  'uploads.list': [{ run: ({ uploads: on }) => on.list(p('/a')), needs: [...seen('/a'), ...mayPut('/a')], way: true }],
   'properties.change': [{ run: ({ properties: on }) => on.change(p('/a/f'), []), needs: [[['replace', '/a/f']]] }],
 } // prettier-ignore
 
@@ -222,7 +248,9 @@ describe('every method', () => {
 
 describe("what is Postern's own", () => {
   it.each(['/-', '/-/own', '/-/new'])('%s cannot be reached with every right there is', async (path) => {
-    const { store: on, locks: held, properties: known } = as(['rw:/**'])
+    const { store: on, locks: held, properties: known, uploads: begunAt } = as(['rw:/**'])
+    const id = '0'.repeat(31)
+    const { id: open } = await begun()
     const at = p(path)
     expect(await on.stat(at)).toBeUndefined()
     for (const run of [
@@ -252,6 +280,14 @@ describe("what is Postern's own", () => {
       () => known.of(at),
       () => known.members(at),
       () => known.change(at, []),
+      () => begunAt.begin(at, facts),
+      () => begunAt.find(at, id),
+      () => begunAt.part(at, id, 1, text('x')),
+      () => begunAt.partFrom(p('/a/f'), open, 1, at, { start: 0, end: 1 }),
+      () => begunAt.parts(at, id),
+      () => begunAt.complete(at, id, []),
+      () => begunAt.abort(at, id),
+      () => begunAt.list(at),
     ])
       expect(await outcome(run)).toBe('denied')
     expect(await on.permits('read', at)).toBe(false)

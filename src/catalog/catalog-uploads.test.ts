@@ -461,7 +461,7 @@ describe('a list of uploads', () => {
         const behind = expected.slice((from % expected.length) + 1)
         expect(await listed(p('/'), { after })).toEqual(behind)
         expect(await listed(p('/'), { after: { path: after.path } })).toEqual(behind.filter((each) => each.path !== after.path)) // prettier-ignore
-        const characters = [...after.path]
+        const characters = Array.from(after.path)
         const prefix = characters.slice(0, within ? undefined : 1 + (from % characters.length)).join('')
         expect(await listed(p('/'), { prefix })).toEqual(expected.filter((each) => each.path.startsWith(prefix)))
         const top = p('/' + after.path.split('/')[1]!)
