@@ -126,7 +126,8 @@ export function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 }
 
-function cutOff(): Failure {
+/** What a form that ends too early throws. */
+export function cutOff(): Failure {
   return new Failure('incomplete', 'The form ends before its file does.', { reason: 'IncompleteBody' })
 }
 

@@ -1,13 +1,13 @@
 import { Failure } from '../../core/failure.js'
 import type { Body } from '../../store/store.js'
-import { bufferOf, FormFile } from './form-file.js'
+import { bufferOf, cutOff, FormFile } from './form-file.js'
 
 /** What S3 allows before the file: names, values and all around them. */
 const headBytes = 20 * 1024
 
 const boundaryParameter = /;[ \t]*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))[ \t]*(?:;|$)/i
 const disposition = /^content-disposition:[ \t]*form-data[ \t]*(;.*)$/i
-const parameter = /;[ \t]*([a-z*]+)=(?:"((?:\\"|[^"])*)"|([^\s;"]+))[ \t]*/iy
+const parameter = /;[ \t]*([a-z*]+)=(?:"((?:\\"|[^"])*)"|([^\s;"]+))[ \t]*/giy
 
 /** A form as it came: all fields before its file, and the file still to be read. */
 export interface MultipartForm {
@@ -29,7 +29,7 @@ export async function readForm(body: Body, contentType: string | undefined): Pro
   const head = new FormHead(delimiter)
   for (;;) {
     const next = await source.next()
-    if (next.done === true) throw malformed('The form ends before its file does.')
+    if (next.done === true) throw cutOff()
     const rest = head.take(next.value)
     if (rest === undefined) continue
     return { fields: head.fields, fileName: head.fileName, file: new FormFile(source, rest, delimiter) }
