@@ -106,7 +106,10 @@ async function measure(workload, context, outcomes) {
 
 /** One peer in one round: a new site, the shared server, then those who want a server of their own. */
 async function runPeer(name, round, options, hold) {
-  const mine = options.chosen.filter((workload) => peers[name].only?.includes(workload.name) ?? true)
+  const { only, speaks } = peers[name]
+  const mine = options.chosen.filter(
+    (workload) => workload.speaks === speaks && (only?.includes(workload.name) ?? true),
+  )
   const outcomes = {}
   const result = { peer: name, round, outcomes }
   if (mine.length === 0) return result
@@ -163,19 +166,24 @@ function conditions(options, taking, leftOut, isNew, favoured) {
     rounds,
     seconds,
     peers: taking,
-    base: taking.includes('apache') ? 'apache' : taking[0],
+    base: ['apache', 'radosgw'].find((name) => taking.includes(name)) ?? taking[0],
     versions: Object.fromEntries(taking.map((name) => [name, versionOf(name)])),
     leftOut,
     flags,
   }
 }
 
-/** Puts a report in the place of the last one that was worth keeping. @param {string} text */
-function record(text) {
+/**
+ * Puts a report in the place of the last one of its kind that was worth keeping.
+ * @param {'WebDAV' | 'S3'} kind @param {string} text
+ */
+function record(kind, text) {
   const file = new URL('RESULTS.md', import.meta.url)
-  const mark = '<!-- Below this line: npm run bench -- --record -->\n'
-  const [kept] = readFileSync(file, 'utf8').split(mark, 1)
-  writeFileSync(file, `${kept}${mark}\n${text}`)
+  const all = readFileSync(file, 'utf8')
+  const mark = (place) => `<!-- ${place} of what npm run bench -- --record wrote: ${kind} -->\n`
+  const [from, to] = [all.indexOf(mark('begin')), all.indexOf(mark('end'))]
+  if (from < 0 || to < 0) throw new Error(`RESULTS.md has no place for ${kind}`)
+  writeFileSync(file, `${all.slice(0, from)}${mark('begin')}\n${text}\n${all.slice(to)}`)
 }
 
 async function run(options) {
@@ -219,7 +227,7 @@ async function run(options) {
     )
     writeFileSync(join(options.out, 'report.md'), text)
     process.stdout.write(text)
-    if (options.record) record(text)
+    if (options.record) record(taking.every((name) => peers[name].speaks === 's3') ? 'S3' : 'WebDAV', text)
     say(`\nwritten to ${options.out} after ${Math.round((Date.now() - begun) / 1000)} s`)
     if (results.rounds.some(({ failed }) => failed !== undefined)) process.exitCode = 1
   } finally {

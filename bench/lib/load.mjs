@@ -43,7 +43,7 @@ function start(command, args) {
 
 /**
  * @typedef {{ method: string, path: string, headers?: Record<string, string>, body?: string, file?: string,
- *   anonymous?: boolean }} Step
+ *   piece?: { from: number, length: number }, anonymous?: boolean }} Step
  * Paths and headers may hold {n} (the cycle), {f} (the connection's own file) and {t} (its lock token).
  * @typedef {{ cycles: number, broken: number, lost: number, bytes: number, seconds: number, rate: number,
  *   cpu?: { server: number, generator: number, foreign: number },
@@ -52,27 +52,29 @@ function start(command, args) {
 
 /** @param {{ port: number }} server @param {readonly Step[]} steps */
 function writeScript({ port }, steps) {
-  const text = steps.map(({ method, path, headers = {}, body = '', file, anonymous = false }) => {
-    const length = file === undefined ? Buffer.byteLength(body) : statSync(file).size
+  const text = steps.map(({ method, path, headers = {}, body = '', file, piece, anonymous = false }) => {
+    const length = file === undefined ? Buffer.byteLength(body) : (piece?.length ?? statSync(file).size)
     const lines = [`${method} ${path} HTTP/1.1`, `Host: 127.0.0.1:${port}`]
     if (!anonymous) lines.push(`Authorization: ${authorization}`)
     for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`)
     if (method !== 'GET') lines.push(`Content-Length: ${length}`)
     const head = `${lines.join('\r\n')}\r\n\r\n`
-    return `${Buffer.byteLength(head)} ${length} ${file ?? '-'}\n${head}${body}`
+    return `${Buffer.byteLength(head)} ${length} ${piece?.from ?? 0} ${file ?? '-'}\n${head}${body}`
   })
   writeFileSync(script, text.join(''))
 }
 
-function startRequests(server, steps, { connections = 1, cycles = 1, seconds = 60, gap = 0 }) {
+function startRequests(server, steps, { connections = 1, cycles = 1, seconds = 60, gap = 0, each = false }) {
   writeScript(server, steps)
-  return start(program, [server.port, connections, cycles, seconds, gap, script].map(String))
+  const args = [server.port, connections, cycles, seconds, gap, script, ...(each ? ['each'] : [])]
+  return start(program, args.map(String))
 }
 
 /**
- * Sends the steps in turn, again and again; with `warm`, first for so many seconds without measuring.
+ * Sends the steps in turn, again and again; with `warm`, first for so many seconds without measuring. With `each` a cycle
+ * is one step, not all of them, and all are counted in `steps[0]`.
  * @param {{ port: number, pid: number }} server @param {readonly Step[]} steps
- * @param {{ connections?: number, cycles?: number, seconds?: number, warm?: number }} bounds
+ * @param {{ connections?: number, cycles?: number, seconds?: number, warm?: number, each?: boolean }} bounds
  * @returns {Promise<Counted>}
  */
 export async function requests(server, steps, { warm = 0, ...bounds }) {

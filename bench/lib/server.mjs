@@ -17,6 +17,8 @@ const patience = { start: 20_000, stop: 5_000 }
  * @typedef {object} Server
  * @property {number} port
  * @property {number} pid
+ * @property {string} cores that it runs on, as taskset names them
+ * @property {import('./s3-sign.mjs').Key} [key] of its S3 API, which may do everything
  * @property {number} startMilliseconds from its start to its first whole answer
  * @property {() => string | undefined} ended why it has ended, if it has
  * @property {() => Promise<void>} stop
@@ -84,27 +86,29 @@ export async function startServer(name, { cores, pinned, log, profiles }) {
   const server = {
     port: start.port,
     pid: child.pid ?? 0,
+    cores,
     startMilliseconds: 0,
     ended: () => end,
     stop: () => stopServer(server.pid),
   }
-  while (!(await answers(server))) {
-    if (end === undefined && performance.now() - begun < patience.start) continue
+  while (!(await answers(server, peer))) {
+    if (end === undefined && performance.now() - begun < (peer.patience ?? patience.start)) continue
     await server.stop()
     const lines = readFileSync(log, 'utf8').trim().split('\n')
     const said = lines.findLast((line) => /error/i.test(line)) ?? lines.at(-1)
     throw new Error(`${name} did not start: ${end ?? 'no good answer in time'}; ${said}`)
   }
   server.startMilliseconds = performance.now() - begun
+  server.key = await peer.keyFor?.({ ...start, configuration })
   // Apache makes a session, and so a group, of its own.
   for (const { pid } of family(server.pid)) favourGroup(pid)
   return server
 }
 
-async function answers(server) {
+async function answers(server, { servesRoot = true }) {
   try {
     const { status } = await send(server, 'GET', '/data/1k.bin')
-    if (status === 200) return true
+    if (status === 200 || !servesRoot) return true
     await pause(2)
     return false
   } catch {

@@ -29,24 +29,33 @@ export const listedName = (index) => `file-${String(index).padStart(5, '0')}.txt
 const documentSizes = { '1k.bin': 2 ** 10, '1m.bin': 2 ** 20, '1g.bin': 2 ** 30 }
 
 /** @param {string} folder @param {number} count */
-function fillFolder(folder, count) {
+function fillFolder(folder, count, content = smallFile) {
   fs.mkdirSync(folder, { recursive: true })
-  for (let index = 0; index < count; index++) fs.writeFileSync(join(folder, listedName(index)), smallFile)
+  for (let index = 0; index < count; index++) fs.writeFileSync(join(folder, listedName(index)), content)
 }
 
-/** A document is a file of random bytes, or "list-N": a folder of N small files. */
+const aMillion = 1_000_000
+
+/**
+ * A document is a file of random bytes, or a folder: "list-N" of N small files, "flat-million" of a million empty ones,
+ * "million" of a hundred folders with 10,000 empty ones each.
+ */
 function buildDocument(folder, name) {
   const target = join(folder, name)
   if (fs.existsSync(target)) return
   const unfinished = join(folder, '.unfinished')
   fs.rmSync(unfinished, { recursive: true, force: true })
   if (name.startsWith('list-')) fillFolder(unfinished, Number(name.slice(5)))
+  else if (name === 'flat-million') fillFolder(unfinished, aMillion, '')
+  else if (name === 'million')
+    for (let index = 0; index < 100; index++) fillFolder(join(unfinished, treeFolder(index)), aMillion / 100, '')
   else {
     const block = Buffer.alloc(Math.min(documentSizes[name], 2 ** 20))
     const file = fs.openSync(unfinished, 'w')
     for (let size = 0; size < documentSizes[name]; size += block.length) fs.writeSync(file, randomFillSync(block))
     fs.closeSync(file)
   }
+  run('chmod', '-R', 'a+rX', unfinished)
   fs.renameSync(unfinished, target)
 }
 
@@ -105,7 +114,7 @@ export function makeSite(documents) {
   const folder = isNew ? kept : data
   fs.mkdirSync(folder, { recursive: true })
   for (const name of documents) buildDocument(folder, name)
-  run('chmod', '-R', 'a+rX', folder)
+  fs.chmodSync(folder, 0o755)
   for (const each of [onDisk('w'), join(mountPoint, 'state')]) fs.mkdirSync(each)
   if (isNew) {
     fs.mkdirSync(data)

@@ -1,13 +1,16 @@
 // Sends one short sequence of requests ("cycle") over and over on a few kept-open connections to 127.0.0.1, and says as
 // one line of JSON what came back and how long it took.
 //
-//   requests PORT CONNECTIONS CYCLES SECONDS GAP SCRIPT
+//   requests PORT CONNECTIONS CYCLES SECONDS GAP SCRIPT [each]
 //
 // It ends after CYCLES cycles or SECONDS seconds, or at SIGTERM; running cycles end first. GAP microseconds lie between
-// two cycles (for one connection only). SCRIPT holds the requests of the cycle, each as a line "HEAD BODY FILE\n" with
-// two lengths in bytes, then the head, then the body; a FILE other than "-" is sent as the body instead. In a head {n}
-// stands for the number of the cycle, {f} for the number of the connection's own file (it takes another one after a
-// broken cycle), {t} for the last lock token that this connection was given.
+// two cycles (for one connection only). SCRIPT holds the requests of the cycle, each as a line "HEAD BODY FROM FILE\n" with
+// two lengths in bytes, then the head, then the body; a FILE other than "-" is sent from byte FROM as the body instead. In a
+// head {n} stands for the number of the cycle, {f} for the number of the connection's own file (it takes another one after
+// a broken cycle), {t} for the last lock token that this connection was given.
+//
+// With "each" a cycle is one request: the first of SCRIPT, then the second, after the last the first again. So requests can
+// be sent that were signed one by one beforehand.
 //
 // A cycle is broken when one of its answers is not 2xx. Bodies of answers are counted, not read.
 #define _GNU_SOURCE
@@ -26,15 +29,19 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { max_steps = 8, head_room = 16384, token_room = 512, drain_room = 1 << 20, silence = 120 };
+enum { head_room = 16384, token_room = 512, drain_room = 1 << 20, silence = 120 };
+
+typedef struct {
+  long statuses[600];
+  unsigned *micros;
+  size_t answers, room;
+} tally;
 
 typedef struct {
   const char *head, *body;
   size_t head_length, body_length;
   int file; // -1: none
-  long statuses[600];
-  unsigned *micros;
-  size_t answers, room;
+  off_t from;
 } step;
 
 typedef enum { in_head, in_length, in_chunk_size, in_chunk, in_chunk_end, in_trailer } phase;
@@ -56,8 +63,10 @@ typedef struct {
   char token[token_room];
 } connection;
 
-static step steps[max_steps];
-static int step_count, poller, port;
+static step *steps;
+static tally *tallies; // one for each step, or one for all
+static int step_count, tally_count, poller, port;
+static bool each;
 static connection *connections;
 static int connection_count;
 static long cycles_wanted, cycles_begun, cycles_done, cycles_broken, lost;
@@ -88,18 +97,23 @@ static void read_script(const char *name) {
   if (!f) die(name);
   char file[4096];
   size_t head, body;
-  while (fscanf(f, "%zu %zu %4095[^\n]", &head, &body, file) == 3) {
-    if (step_count == max_steps || fgetc(f) != '\n') die("bad script");
+  long from;
+  while (fscanf(f, "%zu %zu %ld %4095[^\n]", &head, &body, &from, file) == 4) {
+    if (fgetc(f) != '\n') die("bad script");
+    if ((step_count & (step_count - 1)) == 0) steps = realloc(steps, (step_count ? step_count * 2u : 1) * sizeof *steps);
+    if (!steps) die("out of memory");
     step *s = &steps[step_count++];
     char *text = malloc(head + body + 1);
     bool from_file = strcmp(file, "-") != 0;
     size_t inlined = head + (from_file ? 0 : body);
     if (!text || fread(text, 1, inlined, f) != inlined) die("short script");
-    *s = (step){.head = text, .body = text + head, .head_length = head, .body_length = body, .file = -1};
+    *s = (step){.head = text, .body = text + head, .head_length = head, .body_length = body, .file = -1, .from = from};
     if (from_file && (s->file = open(file, O_RDONLY)) < 0) die(file);
   }
   fclose(f);
   if (!step_count) die("empty script");
+  tally_count = each ? 1 : step_count;
+  if (!(tallies = calloc((size_t)tally_count, sizeof *tallies))) die("out of memory");
 }
 
 static void watch(connection *c, int operation, unsigned events) {
@@ -154,7 +168,7 @@ static void push(connection *c) {
     c->out_sent += (size_t)n;
   }
   while (c->body_sent < s->body_length) {
-    off_t at = (off_t)c->body_sent;
+    off_t at = s->from + (off_t)c->body_sent;
     size_t left = s->body_length - c->body_sent;
     ssize_t n = s->file >= 0 ? sendfile(c->fd, s->file, &at, left)
                              : send(c->fd, s->body + c->body_sent, left, MSG_NOSIGNAL);
@@ -186,7 +200,7 @@ static void begin_cycle(connection *c) {
   if (!c->active) return;
   if (gap && cycles_begun) usleep(gap);
   c->cycle = cycles_begun++;
-  c->step = 0;
+  c->step = each ? (int)(c->cycle % step_count) : 0;
   c->broken = false;
   send_step(c);
 }
@@ -201,7 +215,7 @@ static void end_cycle(connection *c) {
   begin_cycle(c);
 }
 
-static void note_latency(step *s, double seconds) {
+static void note_latency(tally *s, double seconds) {
   if (s->answers == s->room) {
     s->room = s->room ? s->room * 2 : 4096;
     s->micros = realloc(s->micros, s->room * sizeof *s->micros);
@@ -211,17 +225,17 @@ static void note_latency(step *s, double seconds) {
 }
 
 static void end_answer(connection *c) {
-  step *s = &steps[c->step];
-  note_latency(s, now() - c->sent_at);
-  s->statuses[c->status]++;
+  tally *t = &tallies[each ? 0 : c->step];
+  note_latency(t, now() - c->sent_at);
+  t->statuses[c->status]++;
   bool good = c->status / 100 == 2;
   if (!good) c->broken = true;
-  if (c->closes || c->body_sent < s->body_length) {
+  if (c->closes || c->body_sent < steps[c->step].body_length) {
     close(c->fd);
     open_connection(c);
   }
   // Without a lock there is nothing to go on with; after any other trouble the lock is still given back.
-  if (!good && c->step == 0) return end_cycle(c);
+  if (each || (!good && c->step == 0)) return end_cycle(c);
   if (++c->step == step_count) return end_cycle(c);
   send_step(c);
 }
@@ -332,8 +346,8 @@ static void report(void) {
   double seconds = last_done - begun;
   printf("{\"cycles\":%ld,\"broken\":%ld,\"lost\":%ld,\"bytes\":%llu,\"seconds\":%.6f,\"rate\":%.3f,\"steps\":[", cycles_done,
          cycles_broken, lost, bytes, seconds, seconds > 0 ? (double)cycles_done / seconds : 0);
-  for (int i = 0; i < step_count; i++) {
-    step *s = &steps[i];
+  for (int i = 0; i < tally_count; i++) {
+    tally *s = &tallies[i];
     if (s->answers) qsort(s->micros, s->answers, sizeof *s->micros, by_size);
     printf("%s{\"statuses\":{", i ? "," : "");
     bool first = true;
@@ -350,7 +364,8 @@ static void report(void) {
 }
 
 int main(int count, char **arguments) {
-  if (count != 7) die("usage: requests PORT CONNECTIONS CYCLES SECONDS GAP SCRIPT");
+  each = count == 8 && !strcmp(arguments[7], "each");
+  if (count != 7 && !each) die("usage: requests PORT CONNECTIONS CYCLES SECONDS GAP SCRIPT [each]");
   signal(SIGTERM, stop);
   port = atoi(arguments[1]);
   connection_count = atoi(arguments[2]);

@@ -1,7 +1,8 @@
 import { apache } from './apache.mjs'
 import { lighttpd } from './lighttpd.mjs'
 import { nginx } from './nginx.mjs'
-import { posternFast, posternFull, posternKnown, posternTwoWorkers } from './postern.mjs'
+import { posternFast, posternFull, posternKnown, posternS3, posternS3Full, posternTwoWorkers } from './postern.mjs'
+import { radosgw } from './radosgw.mjs'
 import { rclone } from './rclone.mjs'
 
 /**
@@ -23,6 +24,11 @@ import { rclone } from './rclone.mjs'
  * @property {(start: Start) => string} [configuration] the text of its configuration file
  * @property {Record<string, string>} [environment]
  * @property {true} [ownKeys] nobody else may read the keys
+ * @property {'s3'} [speaks] what the workloads must speak that it takes part in; without: WebDAV
+ * @property {false} [servesRoot] it keeps its files elsewhere
+ * @property {number} [patience] milliseconds that its start may take; without: 20,000
+ * @property {(start: Start & { configuration: string }) => Promise<import('../lib/s3-sign.mjs').Key>} [keyFor] an S3 key
+ *   that may do everything, once it runs
  * @property {string[]} [only] the workloads it takes part in; without: all
  */
 
@@ -36,4 +42,7 @@ export const peers = {
   'postern-full': posternFull,
   'postern-known': posternKnown,
   'postern-2w': posternTwoWorkers,
+  radosgw,
+  'postern-s3': posternS3,
+  'postern-s3-full': posternS3Full,
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { user } from '../lib/http.mjs'
@@ -46,3 +47,14 @@ trustedProxies: [127.0.0.1]
 rateLimits: { address: { requestsPerSecond: 0 }, identity: { requestsPerSecond: 0 } }
 `,
 })
+
+/** With a key of its S3 API, as an administrator issues one. @param {import('./index.mjs').Start} start */
+async function keyFor({ root, state }) {
+  const grant = ['--grant', 'rw:/**', '--json']
+  const args = [program, 's3-key', 'issue', 'bench', ...grant, '--root', root, '--state', state]
+  const made = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }))
+  return { id: made.accessKeyId, secret: made.secretAccessKey }
+}
+
+export const posternS3 = postern('fast', { speaks: 's3', keyFor })
+export const posternS3Full = postern('full', { speaks: 's3', keyFor, only: ['s3-put1k', 's3-chunked1g', 's3-multi1g'] })

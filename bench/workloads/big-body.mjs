@@ -3,12 +3,16 @@ import { expectStatus, send, Wrong } from '../lib/http.mjs'
 import { expectAll, requests } from '../lib/load.mjs'
 import { onDisk, touchMemory } from '../lib/site.mjs'
 
-const size = 2 ** 30
-const path = '/data/1g.bin'
+export const size = 2 ** 30
+export const documentPath = '/data/1g.bin'
+const path = documentPath
 const upload = '/w/big/upload.bin'
 const sample = { from: 700_000_003, length: 100_000 }
 
-function sampleOf(path) {
+/** The headers that ask for a piece, and that piece of a file. */
+export const sampled = { Range: `bytes=${sample.from}-${sample.from + sample.length - 1}` }
+
+export function sampleOf(path) {
   const bytes = Buffer.alloc(sample.length)
   const file = openSync(onDisk(path), 'r')
   readSync(file, bytes, 0, sample.length, sample.from)
@@ -17,14 +21,14 @@ function sampleOf(path) {
 }
 
 /** Reads the document, so that all of it is in the page cache. */
-function warm() {
+export function warm() {
   const bytes = Buffer.alloc(2 ** 22)
   const file = openSync(onDisk(path), 'r')
   while (readSync(file, bytes) > 0);
   closeSync(file)
 }
 
-const megabytesPerSecond = ({ seconds }) => size / 1e6 / seconds
+export const megabytesPerSecond = ({ seconds }) => size / 1e6 / seconds
 
 /** One whole download, checked. @param {import('../lib/server.mjs').Server} server */
 export async function download(server) {
@@ -32,8 +36,7 @@ export async function download(server) {
   const result = await requests(server, [{ method: 'GET', path }], {})
   expectAll(result, [200])
   if (result.bytes !== size) throw new Wrong(`${result.bytes} bytes`)
-  const range = { Range: `bytes=${sample.from}-${sample.from + sample.length - 1}` }
-  const part = await send(server, 'GET', path, range)
+  const part = await send(server, 'GET', path, sampled)
   expectStatus(part.status, [206], 'GET of a range')
   if (!part.body.equals(sampleOf(path))) throw new Wrong('other content')
   return { ...result, value: megabytesPerSecond(result) }

@@ -4,6 +4,9 @@ import { memoryOfBodies, memoryOfListing, start } from './fresh.mjs'
 import { listings, pfinf } from './listing.mjs'
 import { flood, key1k, login1k } from './logins.mjs'
 import { locksHeld } from './locks-held.mjs'
+import { s3Chunked, s3Get1g, s3Multi1g } from './s3-big.mjs'
+import { s3Flat, s3Million } from './s3-million.mjs'
+import { s3Get1k, s3List, s3Put1k } from './s3-small.mjs'
 import { put1k } from './small-put.mjs'
 import { get1k, get1m } from './steady-get.mjs'
 import { copy, move, removal } from './tree.mjs'
@@ -39,6 +42,7 @@ import { waiting } from './waiting.mjs'
  * @typedef {object} Workload
  * @property {string} name
  * @property {Row[]} rows
+ * @property {'s3'} [speaks] what it takes part in with; without: WebDAV
  * @property {string[]} documents that it reads below /data
  * @property {string[]} [folders] that it writes to
  * @property {boolean} [fresh] whether it wants a server just started
@@ -69,4 +73,12 @@ export const workloads = [
   start,
   memoryOfListing,
   memoryOfBodies,
+  s3Put1k,
+  s3Get1k,
+  s3List,
+  s3Chunked,
+  s3Multi1g,
+  s3Get1g,
+  s3Million,
+  s3Flat,
 ]
