@@ -21,7 +21,7 @@ import type { Usage } from './catalog/usage.js'
 import { Failure, isFailure } from './core/failure.js'
 import type { Header, HttpRequest, HttpResponse } from './core/http.js'
 import { isOwnPath, isWithin, parseTarget, rootPath, withoutBase } from './core/path.js'
-import type { ParsedTarget } from './core/path.js'
+import type { ParsedTarget, StorePath } from './core/path.js'
 import { AccessLog } from './gateway/access-log.js'
 import type { FinishedExchange, RequestLines, RequestNotes } from './gateway/access-log.js'
 import { corsHeaders, isForged, preflight } from './gateway/cross-origin.js'
@@ -33,6 +33,7 @@ import { surfaceOf } from './gateway/surface.js'
 import type { SurfaceName } from './gateway/surface.js'
 import { healthPath, readyPath, type OwnPages } from './protocol/admin/index.js'
 import type { Protocol, Session } from './protocol/protocol.js'
+import type { BucketCors } from './protocol/s3/cors-answers.js'
 import { principalsPath } from './protocol/webdav/index.js'
 import type { Store } from './store/store.js'
 
@@ -62,6 +63,8 @@ export interface GatewayOptions {
   /** Lower case. */
   readonly publicOrigins: readonly string[]
   readonly crossOrigin: CrossOriginRules
+  /** Which pages of other origins the buckets of S3 let in, beside those. */
+  readonly bucketCors?: BucketCors | undefined
   /** Which hosts may be asked for; absent: any. */
   readonly hosts?: HostList
   /** Whom every request must have come through; absent: anybody may ask. */
@@ -84,6 +87,12 @@ export interface Gateway {
   finished(exchange: FinishedExchange): void
 }
 
+/** Of a request to S3, what decides which bucket's rules a page of another origin meets. */
+interface Signed {
+  target?: ParsedTarget
+  home?: StorePath | undefined
+}
+
 /** What stands between a transport and the dialects: route, authenticate, guard, dispatch, refuse. */
 export function createGateway(options: GatewayOptions): Gateway {
   return new OneGateway(options)
@@ -102,7 +111,6 @@ class OneGateway implements Gateway {
   }
 
   async handle(request: HttpRequest): Promise<HttpResponse> {
-    const { crossOrigin } = this.#options
     this.#count += 1
     const notes: RequestNotes = {
       id: `${this.#idPrefix}-${this.#count.toString(36)}`,
@@ -115,16 +123,27 @@ class OneGateway implements Gateway {
     const surface = surfaceOf(request, this.#options.spoken.get(request.listener) ?? [], this.#options.s3Hosts)
     notes.surface = surface
     const protocol = this.#options.surfaces[surface]
+    const signed: Signed = {}
     let response: HttpResponse
     try {
-      response = await this.#answer(request, protocol, notes)
+      response = await this.#answer(request, protocol, notes, signed)
     } catch (error) {
       response =
         error instanceof Failure
           ? this.#refuse(error, request, protocol, notes)
           : this.#fault(error, request, protocol, notes)
     }
-    return withHeaders(response, corsHeaders(request, crossOrigin))
+    return withHeaders(response, await this.#corsHeaders(request, signed))
+  }
+
+  /** What a bucket says of the page that asks, where it lets it in, else what is said for all surfaces: never both. */
+  async #corsHeaders(request: HttpRequest, { target, home }: Signed): Promise<readonly Header[]> {
+    const { crossOrigin, bucketCors } = this.#options
+    const shared = corsHeaders(request, crossOrigin)
+    if (bucketCors === undefined || target === undefined) return shared
+    const own = await bucketCors.headers(request, target, home)
+    const allows = own.some(([name]) => name === 'Access-Control-Allow-Origin')
+    return allows || shared.length === 0 ? own : shared
   }
 
   finished(exchange: FinishedExchange): void {
@@ -133,7 +152,7 @@ class OneGateway implements Gateway {
     if (this.#options.logRequests) this.#accessLog.write(exchange, notes)
   }
 
-  async #answer(request: HttpRequest, protocol: Protocol, notes: RequestNotes): Promise<HttpResponse> {
+  async #answer(request: HttpRequest, protocol: Protocol, notes: RequestNotes, signed: Signed): Promise<HttpResponse> {
     const { crossOrigin, ownPages, hosts, originLock, limits } = this.#options
     hosts?.(request)
     originLock?.(request)
@@ -150,7 +169,10 @@ class OneGateway implements Gateway {
       if (page === undefined) throw new Failure('not-found', 'There is no such page.')
       return page
     }
-    if (notes.surface === 's3') return this.#answerSigned(request, target, protocol, notes)
+    if (notes.surface === 's3') {
+      signed.target = target
+      return this.#answerSigned(request, target, protocol, notes, signed)
+    }
     const { links } = this.#options
     const linked = links === undefined || links.length === 0 ? undefined : await openedBy(links, request, target)
     const identity = linked?.identity ?? (await this.#options.authenticator.authenticate(request))
@@ -172,9 +194,13 @@ class OneGateway implements Gateway {
     target: ParsedTarget,
     protocol: Protocol,
     notes: RequestNotes,
+    signed: Signed,
   ): Promise<HttpResponse> {
-    const { signatures, limits } = this.#options
+    const { signatures, limits, bucketCors } = this.#options
+    // Browsers sign no preflight, and nobody else asks this of S3.
+    if (request.method === 'OPTIONS' && bucketCors !== undefined) return bucketCors.preflight(request, target)
     const { identity, request: verified } = await signatures.verify(request, target)
+    signed.home = identity.home
     notes.user = principalOf(identity)
     limits?.enterAs(notes.user, request)
     return protocol.handle(verified, target, await this.#session(identity, notes))

@@ -20,6 +20,7 @@ import { createOwnPages } from '../protocol/admin/index.js'
 import { createUsersCalls } from '../protocol/admin/users.js'
 import { createHttpFiles } from '../protocol/http/index.js'
 import type { S3Settings } from '../protocol/s3/context.js'
+import { createBucketCors } from '../protocol/s3/cors-answers.js'
 import { createS3 } from '../protocol/s3/index.js'
 import { createWebdav } from '../protocol/webdav/index.js'
 import type { Exchange } from '../transport/exchange.js'
@@ -237,6 +238,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       own: config.publicOrigins,
       maxAgeSeconds: config.cors?.maxAgeSeconds ?? 0,
     },
+    bucketCors: createBucketCors({ store, clock: systemClock }),
     ...(config.hosts.length > 0 && { hosts: createHostList({ hosts: config.hosts, basePath: config.basePath }) }),
     ...(config.originLock && {
       originLock: createOriginLock({

@@ -37,8 +37,10 @@ function isS3Host(request: HttpRequest, hosts: readonly string[]): boolean {
   return hosts.length > 0 && (hosts.includes(hostNameOf(request)) || bucketOfHost(request, hosts) !== undefined)
 }
 
-/** AWS Signature Version 4, or 2, which is told by name that it is too old. */
-function isSigned({ headers, target }: HttpRequest): boolean {
+/** AWS Signature Version 4, or 2, which is told by name that it is too old; and a browser's question whether a page may send such. */
+function isSigned({ method, headers, target }: HttpRequest): boolean {
+  if (method === 'OPTIONS' && /\bx-amz-date\b/i.test(header({ headers }, 'access-control-request-headers') ?? ''))
+    return true
   const authorization = headers.get('authorization')
   if (authorization !== undefined) return authorization.some((value) => /^AWS(?:4-|\s)/.test(value))
   const mark = target.indexOf('?')

@@ -5,6 +5,7 @@ import {
   getBucketVersioning,
   putBucketAcl,
 } from './bucket-configuration.js'
+import { deleteBucketCors, getBucketCors, putBucketCors } from './bucket-cors.js'
 import { createBucket, deleteBucket, headBucket } from './bucket.js'
 import type { Operation } from './context.js'
 import { deleteObject } from './delete-object.js'
@@ -24,6 +25,9 @@ export const handlers: Readonly<Partial<Record<OperationName, Operation>>> = {
   GetBucketVersioning: getBucketVersioning,
   GetBucketAcl: getBucketAcl,
   PutBucketAcl: putBucketAcl,
+  GetBucketCors: getBucketCors,
+  PutBucketCors: putBucketCors,
+  DeleteBucketCors: deleteBucketCors,
   GetBucketConfiguration: getBucketConfiguration,
   ListObjects: listObjects,
   ListObjectsV2: listObjectsV2,
