@@ -48,6 +48,7 @@ mon addr = 127.0.0.1:${port + 1}
 [osd.0]
 osd data = ${state}/osd
 osd objectstore = memstore
+osd class update on start = false
 memstore device bytes = 6442450944
 host = bench
 [client.rgw]
