@@ -30,24 +30,34 @@ const xmlnsNamespace = 'http://www.w3.org/2000/xmlns/'
 export const maxXmlBytes = 1024 * 1024
 const maxDepth = 64
 const maxNodes = 50_000
+
+/** Other bounds, for documents that must be larger. */
+export interface XmlLimits {
+  readonly bytes?: number
+  /** Elements and attributes. */
+  readonly nodes?: number
+}
 const maxNamespaceLength = 1000
 /** Namespaces and languages in characters, counted for each name anew: what they come to once each stands on its own. */
 const maxScopeLength = 4 * 1024 * 1024
 
 /**
  * Reads an XML document as it arrives; undefined for an empty body. UTF-8 and UTF-16, by byte order mark or declaration.
- * Throws `too-large` over 1 MiB, over 50,000 elements and attributes, or where the namespaces of all names come to more
+ * Throws `too-large` over 1 MiB, over 50,000 elements and attributes (or other limits), or where the namespaces of all names come to more
  * than 4 MiB; `invalid` for anything not well-formed, nested deeper than 64, with a namespace over 1000 characters or
  * with a document type declaration (reason `no-external-entities`): entities are never expanded.
  */
-export async function readXml(body: AsyncIterable<Uint8Array>): Promise<XmlElement | undefined> {
+export async function readXml(
+  body: AsyncIterable<Uint8Array>,
+  { bytes = maxXmlBytes, nodes = maxNodes }: XmlLimits = {},
+): Promise<XmlElement | undefined> {
   let reader: XmlReader | undefined
   let size = 0
   for await (const chunk of body) {
     size += chunk.length
-    if (size > maxXmlBytes)
-      throw new Failure('too-large', `An XML body may hold at most ${maxXmlBytes} bytes.`, { size: maxXmlBytes })
-    reader ??= new XmlReader()
+    if (size > bytes)
+      throw new Failure('too-large', `An XML body may hold at most ${bytes} bytes.`, { size: bytes })
+    reader ??= new XmlReader(nodes)
     reader.write(chunk)
   }
   return size === 0 ? undefined : reader?.end()
@@ -55,7 +65,7 @@ export async function readXml(body: AsyncIterable<Uint8Array>): Promise<XmlEleme
 
 /** Reads an XML document that is there in whole. Throws like `readXml`. */
 export function parseXml(bytes: Uint8Array): XmlElement {
-  const reader = new XmlReader()
+  const reader = new XmlReader(maxNodes)
   reader.write(bytes)
   return reader.end()
 }
@@ -73,7 +83,7 @@ class XmlReader {
   #nodes = 0
   #scopeLength = 0
 
-  constructor() {
+  constructor(mostNodes: number) {
     const parser = this.#parser
     parser.on('error', (error) => {
       throw new Failure('invalid', 'The XML body is not well-formed.', { cause: error })
@@ -84,9 +94,9 @@ class XmlReader {
       })
     })
     const count = (): void => {
-      if (++this.#nodes > maxNodes)
-        throw new Failure('too-large', `An XML body may hold at most ${maxNodes} elements and attributes.`, {
-          size: maxNodes,
+      if (++this.#nodes > mostNodes)
+        throw new Failure('too-large', `An XML body may hold at most ${mostNodes} elements and attributes.`, {
+          size: mostNodes,
         })
     }
     parser.on('attribute', ({ name, prefix, value }) => {

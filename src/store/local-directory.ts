@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { Failure } from '../core/failure.js'
 import { rootPath, type StorePath } from '../core/path.js'
 import { throwIfAborted } from './aborted.js'
+import { requireConditions } from './conditions.js'
 import {
   type LocalContext,
   lookAt,
@@ -59,6 +60,8 @@ export async function changeEntry(context: LocalContext, path: StorePath, change
   const fd = openForChange(context, path)
   try {
     const before = lookInto(context, fd, path)
+    if (change.ifMatch !== undefined && before.kind !== directoryKind)
+      requireConditions(path, entryOfKnown(path, before), { ifMatch: change.ifMatch })
     const noted = await context.notes.read(before)
     if (change.executable !== undefined && before.kind !== directoryKind)
       setMode(fd, executableMode(before.mode, change.executable), path)

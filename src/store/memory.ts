@@ -6,6 +6,8 @@ import { throwIfAborted, untilAborted } from './aborted.js'
 import { requireConditions } from './conditions.js'
 import { Digester } from './digester.js'
 import { bytesBelow, entriesBelow, entryOf, type DirectoryNode, type FileNode, type Node } from './memory-node.js'
+import { MemoryPartRooms } from './memory-parts.js'
+import type { PartRooms } from './part-rooms.js'
 import {
   exists,
   intoItself,
@@ -57,10 +59,17 @@ class MemoryStore implements Store {
   readonly #etagPrefix = randomBytes(6).toString('hex')
   #etags = 0
   readonly #root: DirectoryNode
+  readonly parts: PartRooms
 
   constructor(clock: Clock) {
     this.#clock = clock
     this.#root = this.#newDirectory()
+    this.parts = new MemoryPartRooms({
+      write: (path, body, options) => this.write(path, body, options),
+      slice: (from, range) => this.#slice(from, range),
+      collect,
+      now: () => clock.now(),
+    })
   }
 
   async stat(path: StorePath, signal?: AbortSignal): Promise<Entry | undefined> {
@@ -128,6 +137,7 @@ class MemoryStore implements Store {
 
   async change(path: StorePath, change: EntryChange): Promise<Entry> {
     const node = this.#existing(path)
+    if (node.kind === 'file' && change.ifMatch !== undefined) requireConditions(path, node, { ifMatch: change.ifMatch })
     const modified = change.modified ?? node.modified
     const attributes = change.attributes ?? node.attributes
     if (node.kind === 'directory') {

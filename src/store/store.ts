@@ -44,7 +44,7 @@ export interface Store {
    */
   write(path: StorePath, body: Body, options?: WriteOptions): Promise<Written>
 
-  /** Changes what is known of an entry, not its bytes; what is not named stays. The etag may change. Throws `not-found`. */
+  /** Changes what is known of an entry, not its bytes; what is not named stays. The etag may change. Throws `not-found`, `precondition`. */
   change(path: StorePath, change: EntryChange): Promise<Entry>
 
   /** Makes one directory. Throws `exists` (whatever is there), `no-parent`, `not-directory`. */
@@ -234,6 +234,8 @@ export interface Written {
 }
 
 export interface EntryChange {
+  /** Of a file: only while its etag is one of these. */
+  readonly ifMatch?: readonly string[]
   /** Milliseconds since the epoch. */
   readonly modified?: number
   readonly executable?: boolean

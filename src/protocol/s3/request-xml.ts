@@ -2,6 +2,9 @@ import { Failure, isFailure } from '../../core/failure.js'
 import { childElements, readXml, textOf } from '../../core/xml.js'
 import type { XmlElement } from '../../core/xml.js'
 
+/** Elements of the largest document that S3 knows, the list of 10,000 parts, and then some. */
+const mostNodes = 100_000
+
 /**
  * Reads a body that must be an XML document of S3 with this root element, whatever its namespace; undefined for an empty
  * one. Reading it to its end checks what was signed and declared. Throws `invalid` (`MalformedXML`), `too-large`
@@ -14,7 +17,7 @@ export async function readS3Xml(
 ): Promise<XmlElement | undefined> {
   let root: XmlElement | undefined
   try {
-    root = await readXml(bounded(body, maxBytes))
+    root = await readXml(bounded(body, maxBytes), { bytes: maxBytes, nodes: mostNodes })
   } catch (error) {
     // What the document is to blame for, not what its signature or its digests are.
     if (!isFailure(error, 'invalid', 'too-large', 'media-type') || isS3Reason(error)) throw error

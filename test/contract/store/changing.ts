@@ -29,6 +29,17 @@ export const changing: Group = (subject) => {
       expect(await textOf(store, '/f')).toBe('bytes')
     })
 
+    it('changes nothing of a file that is another one by now', async () => {
+      const { store } = subject()
+      await put(store, '/f')
+      const { etag = '' } = (await store.stat(p('/f'))) ?? {}
+      await store.write(p('/f'), body('other'))
+      expect(await failureOf(store.change(p('/f'), { ifMatch: [etag], attributes }))).toBe('precondition')
+      expect((await store.stat(p('/f')))?.attributes ?? {}).toEqual({})
+      const present = (await store.stat(p('/f')))?.etag ?? ''
+      expect(await store.change(p('/f'), { ifMatch: [etag, present], attributes })).toMatchObject({ attributes })
+    })
+
     it('sets the time of a directory', async () => {
       const { store } = subject()
       await put(store, '/d/f')
