@@ -11,7 +11,7 @@ export type LoginEvent =
       readonly event: 'login'
       readonly name: string
       readonly source: string
-      readonly with: 'password' | 'api-key' | 'bearer'
+      readonly with: 'password' | 'api-key' | 'bearer' | 'signature'
       readonly address?: string
     }
   | {

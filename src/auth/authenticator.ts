@@ -6,6 +6,7 @@ import type { CachedDirectory, CredentialKey } from './cached.js'
 import { allActions, compileGrants } from './grant.js'
 import type { Credential, Directory, Identity } from './identity.js'
 import type { Scheme } from './scheme/scheme.js'
+import { shownName } from './shown-name.js'
 import type { Attempt, Throttle } from './throttle.js'
 import { rootPath } from '../core/path.js'
 
@@ -108,7 +109,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       return await throttle.enter({ name: credential.name, key, ...addressOf(facts) })
     } catch (error) {
       if (isFailure(error, 'throttled'))
-        audit({ event: 'login-throttled', name: shownName(credential), why: 'too-many-failures', ...addressOf(facts) })
+        audit({ event: 'login-throttled', name: nameIn(credential), why: 'too-many-failures', ...addressOf(facts) })
       throw error
     }
   }
@@ -143,7 +144,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       const { down, answer, ...refusal } = outcome
       // A name that no source knows may be one that the absent source would have known.
       wrong = down === undefined || refusal.source !== undefined
-      if (wrong) audit({ event: 'login-failed', name: shownName(credential), ...refusal, ...addressOf(facts) })
+      if (wrong) audit({ event: 'login-failed', name: nameIn(credential), ...refusal, ...addressOf(facts) })
       throw down ? unavailable(down) : answer
     } finally {
       if (wrong) await attempt?.failed()
@@ -157,7 +158,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     try {
       const identity = await check(asking)
       const { credential, facts } = asking
-      const name = shown(identity.name)
+      const name = shownName(identity.name)
       if (isNew) audit({ event: 'login', name, source: identity.source, with: credential.kind, ...addressOf(facts) })
       return identity
     } catch (error) {
@@ -211,18 +212,7 @@ function addressOf({ address }: { readonly address?: string }): { readonly addre
   return address === undefined ? {} : { address }
 }
 
-const shownNameLength = 100
-
-function shownName(credential: Credential): string {
+function nameIn(credential: Credential): string {
   const name = credential.kind === 'password' ? credential.name : credential.kind === 'api-key' ? credential.id : ''
-  return shown(name)
-}
-
-/** As JSON would escape it, without the quotes. */
-function shown(name: string): string {
-  const short = name.length > shownNameLength ? name.slice(0, shownNameLength) + '…' : name
-  return short.replace(
-    /[\p{Cc}\p{Cf}\p{Cs}\u2028\u2029]/gu,
-    (mark) => `\\u{${(mark.codePointAt(0) ?? 0).toString(16)}}`,
-  )
+  return shownName(name)
 }

@@ -1,7 +1,9 @@
 import type { Logger } from 'pino'
+import type { LoginEvent } from '../auth/audit.js'
 import { createAuthenticator } from '../auth/authenticator.js'
 import { hmacUnder } from '../auth/hmac.js'
 import { createRateLimit } from '../auth/rate-limit.js'
+import { createSignatures } from '../auth/sigv4/verifier.js'
 import { createUploadLimits } from '../auth/upload-limits.js'
 import { catalogUploads } from '../catalog/catalog-uploads.js'
 import { catalogSnapshots } from '../catalog/snapshots.js'
@@ -174,17 +176,18 @@ class OneServer implements Server {
 
 function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => Promise<boolean>): Gateway {
   const { catalog, store, locks, properties, usage, directories, links, throttle, keyOf } = ground
+  const noteLogin = (event: LoginEvent): void => {
+    ground.audit.write(event)
+    if (event.event === 'login') return
+    log.warn('cause' in event ? { ...event, cause: undefined, err: event.cause } : event, event.event)
+  }
   const authenticator = createAuthenticator({
     schemes: schemesFor(directories, config.basicRealm),
     directories,
     throttle,
     keyOf,
     ...(config.anonymous && { anonymous: config.anonymous }),
-    audit: (event) => {
-      ground.audit.write(event)
-      if (event.event === 'login') return
-      log.warn('cause' in event ? { ...event, cause: undefined, err: event.cause } : event, event.event)
-    },
+    audit: noteLogin,
   })
   const usersCalls = createUsersCalls({
     authenticate: (request) => authenticator.authenticate(request),
@@ -197,11 +200,14 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
   return createGateway({
     links,
     authenticator,
-    signatures: {
-      verify: async () => {
-        throw new Failure('denied', 'Access is denied.')
-      },
-    },
+    signatures: createSignatures({
+      directories,
+      clock: systemClock,
+      ...(config.s3.region !== undefined && { region: config.s3.region }),
+      basePath: config.basePath,
+      ...(config.anonymous && { anonymous: config.anonymous }),
+      audit: noteLogin,
+    }),
     // The ground closes the store, when the last generation that stands on it has gone.
     stores: { storeFor: async () => store, close: async () => undefined },
     locks,

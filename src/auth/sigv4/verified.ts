@@ -13,7 +13,13 @@ export interface Signatures {
    * keys cannot be looked up. A request without any signature comes from `anonymous`, where that is allowed.
    * `target` is what the request names: a form's policy is judged against it.
    */
-  verify(request: HttpRequest, target: ParsedTarget): Promise<Verified>
+  verify(request: HttpRequest, target: NamedTarget): Promise<Verified>
+}
+
+/** What a request names, as the S3 surface reads it. */
+export interface NamedTarget extends ParsedTarget {
+  /** As the client calls it; undefined for the service itself. */
+  readonly bucket?: string
 }
 
 export interface Verified {
