@@ -516,6 +516,34 @@ describe('a form', () => {
     )
   })
 
+  it('gives the file that was sent or fails on purpose, whatever is changed', async () => {
+    const bytes = Buffer.from(formOf(signedFields()))
+    await fc.assert(
+      fc.asyncProperty(fc.nat(), fc.nat(60), fc.uint8Array({ maxLength: 8 }), async (where, removed, added) => {
+        const at = where % bytes.indexOf(content)
+        const end = Math.min(at + removed, bytes.indexOf(content))
+        const verdict = await verdictOf({ pieces: [bytes.subarray(0, at), added, bytes.subarray(end)] })
+        expect(verdict.startsWith('accepted') ? verdict : all).toBe(all)
+      }),
+    )
+  })
+
+  it('may have any policy: it is read or refused on purpose', async () => {
+    const anything = fc.anything({ maxDepth: 2, withNullPrototype: false })
+    const condition = fc.oneof(
+      anything,
+      fc.tuple(fc.constantFrom('eq', 'starts-with', 'content-length-range'), anything, anything),
+      fc.dictionary(fc.string(), anything, { maxKeys: 2 }),
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(condition, { maxLength: 3 }), fc.boolean(), async (more, isPlain) => {
+        const policy = isPlain ? more : policyOf(more)
+        const verdict = await verdictOf(withPolicy(policy))
+        expect([all, 'AccessDenied', 'InvalidPolicyDocument', 'EntityTooLarge', 'EntityTooSmall']).toContain(verdict)
+      }),
+    )
+  })
+
   it('comes through byte by byte', async () => {
     expect(await verdictOf({ pieces: bytewise(formOf(signedFields())) })).toBe(all)
   })
