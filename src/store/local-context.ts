@@ -26,6 +26,8 @@ export interface LocalContext {
   readonly syncs: DirectorySyncs
   readonly fileSyncs: FileSyncs
   readonly pace: Pace
+  /** Rooms for parts that this process has locked, and when it lets go of them. */
+  readonly roomLocks: Map<string, Promise<void>>
   /** Lets something go on by itself; `close` waits for it. Its failures are of no consequence. */
   later(work: Promise<unknown>): void
   /** Aborts when the store closes. */

@@ -42,6 +42,15 @@ export const smallBytes = 64 * 1024
 /** Larger files are synced by themselves, so that nobody has to wait for them. */
 const batchedBytes = 1024 * 1024
 
+/** A file that is there already. */
+export interface Adopted {
+  readonly directory: number
+  readonly fd: number
+  readonly name: string
+  /** Where appended bytes go. */
+  readonly position: number
+}
+
 /**
  * The new content of a file, under a reserved name beside its target until it is committed. Locked as long as it is
  * open, so that a sweep of another process knows that it is alive. `discard` must be called unless it was committed.
@@ -51,15 +60,19 @@ export class Staging {
   readonly name: string
   readonly #context: LocalContext
   readonly #path: StorePath
-  readonly #directory: number
-  #position = 0
+  /** In which it has that name; open for as long as this is. */
+  readonly directory: number
+  readonly #isOwn: boolean
+  #position: number
 
-  private constructor(context: LocalContext, path: StorePath, directory: number, fd: number, name: string) {
+  private constructor(context: LocalContext, path: StorePath, file: Adopted, isOwn: boolean) {
     this.#context = context
     this.#path = path
-    this.#directory = directory
-    this.fd = fd
-    this.name = name
+    this.directory = file.directory
+    this.fd = file.fd
+    this.name = file.name
+    this.#position = file.position
+    this.#isOwn = isOwn
   }
 
   /** Undefined where the directory has been removed meanwhile. */
@@ -72,11 +85,16 @@ export class Staging {
       if (fd === -errno.ENOENT) return undefined
       required(fd, path)
       calls.flock(fd, true)
-      return new Staging(context, path, directory, fd, name)
+      return new Staging(context, path, { directory, fd, name, position: 0 }, true)
     }
   }
 
-  /** Bytes written so far. */
+  /** Takes over an open file that somebody else has made, and would keep where it is discarded. */
+  static adopt(context: LocalContext, path: StorePath, file: Adopted): Staging {
+    return new Staging(context, path, file, false)
+  }
+
+  /** Bytes up to the place where the next ones go. */
   get size(): number {
     return this.#position
   }
@@ -156,7 +174,7 @@ export class Staging {
   }
 
   discard(): void {
-    this.#context.beneath.calls.unlinkAt(this.#directory, this.name, false)
+    if (this.#isOwn) this.#context.beneath.calls.unlinkAt(this.directory, this.name, false)
     this.close()
   }
 }

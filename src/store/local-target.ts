@@ -106,9 +106,9 @@ export class Target {
         }
         const result =
           present === undefined
-            ? renameNew(this.#context, directory, staging.name, directory, name)
+            ? renameNew(this.#context, staging.directory, staging.name, directory, name)
             : parting(calls, { directory, name }, present, () =>
-                calls.renameAt(directory, staging.name, directory, name, false),
+                calls.renameAt(staging.directory, staging.name, directory, name, false),
               )
         // Something that is not Postern has made it meanwhile: judged again.
         if (result === -errno.EEXIST && present === undefined) continue

@@ -31,6 +31,14 @@ interface Sink {
   readonly keep?: (chunks: readonly Uint8Array[]) => void
 }
 
+/** How a file comes to its bytes. */
+export interface Making {
+  /** Gives how many they are. */
+  readonly fill: (sink: Sink, digester: Digester | undefined) => Promise<number>
+  /** Gives a file that has them already, or most, if it can be renamed into this directory. */
+  readonly adopt?: (directory: number) => Staging | undefined
+}
+
 /** `Store.write` */
 export async function writeFile(
   context: LocalContext,
@@ -38,7 +46,7 @@ export async function writeFile(
   body: Body,
   options: WriteOptions = {},
 ): Promise<Written> {
-  return await stage(context, path, options, (sink, digester) => pour(body, sink, digester, options))
+  return await stage(context, path, options, { fill: (sink, digester) => pour(body, sink, digester, options) })
 }
 
 /** `Store.assemble` */
@@ -61,7 +69,7 @@ export async function assembleFile(
           size: known.size,
         })
     }
-    return await stage(context, path, options, async ({ open }, digester) => {
+    const fill: Making['fill'] = async ({ open }, digester) => {
       let size = 0
       for (const piece of pieces) {
         if ('body' in piece) {
@@ -76,18 +84,19 @@ export async function assembleFile(
         size += end - start
       }
       return size
-    })
+    }
+    return await stage(context, path, options, { fill })
   } finally {
     for (const fd of sources.values()) closeSync(fd)
   }
 }
 
 /** Everything around the bytes: conditions before and after, digests, notes, durability, and nothing left behind. */
-async function stage(
+export async function stage(
   context: LocalContext,
   path: StorePath,
   options: WriteOptions,
-  fill: (sink: Sink, digester: Digester | undefined) => Promise<number>,
+  { fill, adopt }: Making,
 ): Promise<Written> {
   const { signal, length, attributes, executable, beforeCommit } = options
   throwIfAborted(signal)
@@ -103,7 +112,8 @@ async function stage(
   const inOneStep = !context.full && !isWorthNoting({ attributes: attributes ?? {} }) && executable === undefined
   try {
     judge(path, target.look(), options)
-    if (length !== undefined && length > firstBytes) await requireRoom(context, path, length)
+    if (adopt !== undefined) staging = adopt(target.directory())
+    if (staging === undefined && length !== undefined) await requireRoom(context, path, length)
     const size = await fill(inOneStep ? { open, keep: (chunks) => (kept = chunks) } : { open }, digester)
     throwIfAborted(signal)
     if (length !== undefined && size !== length) throw wrongLength()
@@ -160,7 +170,10 @@ async function stage(
 }
 
 /** The computed digests, and those that the maker of the body knows, which is asked now. */
-function digestsOf(digester: Digester | undefined, { knownDigests }: WriteOptions): Digests {
+export function digestsOf(
+  digester: Digester | undefined,
+  { knownDigests }: Pick<WriteOptions, 'knownDigests'>,
+): Digests {
   const computed = digester?.digests() ?? {}
   return knownDigests === undefined ? computed : { ...computed, ...knownDigests() }
 }
@@ -215,7 +228,7 @@ export function executableMode(mode: number, executable: boolean | undefined): n
 }
 
 /** Writes a body in large batches with one write under way while the next is collected. Gives its bytes. */
-async function pour(
+export async function pour(
   body: Body,
   { open, keep }: Sink,
   digester: Digester | undefined,
@@ -258,7 +271,9 @@ async function pour(
   }
 }
 
-async function requireRoom(context: LocalContext, path: StorePath, length: number): Promise<void> {
+/** Throws `no-space` where a large file cannot fit. */
+export async function requireRoom(context: LocalContext, path: StorePath, length: number): Promise<void> {
+  if (length <= firstBytes) return
   const { blocks, available } = await roomAt(context, path)
   if (blocks > 0 && length > available) throw new Failure('no-space', 'The file does not fit on the disk.', { path })
 }

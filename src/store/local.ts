@@ -16,6 +16,7 @@ import { list } from './local-list.js'
 import { Listings } from './local-listings.js'
 import { memoryNotes, NoteBook, type Noted, type Notes, nothingNoted } from './local-notes.js'
 import { Pace } from './local-pace.js'
+import { LocalPartRooms } from './local-parts.js'
 import { removeOne, removeTree } from './local-remove.js'
 import { roomAt } from './local-space.js'
 import { sweep } from './local-sweep.js'
@@ -24,6 +25,7 @@ import { copyDirectory, copyFile, moveFile, moveTree } from './local-transfer.js
 import { assembleFile, shown, writeFile } from './local-write.js'
 import { fact, factsLength } from './native.js'
 import { canSyncFileSystem } from './proc-calls.js'
+import type { PartRooms } from './part-rooms.js'
 import { notFound } from './refusals.js'
 import type {
   Body,
@@ -70,6 +72,7 @@ export interface LocalStore extends Store {
   copyTree(from: StorePath, to: StorePath, signal?: AbortSignal): Promise<Written>
   assemble(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written>
   space(path: StorePath): Promise<Space>
+  readonly parts: PartRooms
   digest(path: StorePath, names: readonly DigestName[], signal?: AbortSignal): Promise<Digests>
   /** Removes what crashed processes left behind; gives how many. */
   sweep(): Promise<number>
@@ -89,6 +92,7 @@ export async function openLocalStore(options: LocalOptions): Promise<LocalStore>
 
 class LocalDirectoryStore implements LocalStore {
   readonly #context: LocalContext
+  readonly parts: PartRooms
   readonly #facts = new Float64Array(factsLength)
   readonly #background = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
@@ -102,11 +106,13 @@ class LocalDirectoryStore implements LocalStore {
       syncs: new Map(),
       fileSyncs: new FileSyncs(beneath.calls),
       pace: new Pace(),
+      roomLocks: new Map(),
       notes: new NoteBook(notes, knownOf(this.#facts).device),
       listings: new Listings(),
       later: (work) => this.#later(work),
       closing: this.#closing.signal,
     }
+    this.parts = new LocalPartRooms(this.#context)
   }
 
   begin(onSweep: ((count: number) => void) | undefined): void {

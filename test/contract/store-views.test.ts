@@ -34,7 +34,11 @@ storeContract(
     const set = guard({ store, ...records }, permit, { principal: 'test:alice', tokens: new Set() })
     return { store: belowHome(set, permit, home).store, dispose: async () => undefined }
   },
-  { medium: 'nobody else can put anything into its memory' },
+  {
+    medium: 'nobody else can put anything into its memory',
+    parts: 'rooms know nothing of callers: those hold uploads instead',
+    digest: 'the server computes digests by itself',
+  },
 )
 
 storeContract('within a quota', () =>

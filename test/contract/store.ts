@@ -3,6 +3,7 @@ import { abilities } from './store/abilities.js'
 import { changing } from './store/changing.js'
 import { looking } from './store/looking.js'
 import { medium } from './store/medium.js'
+import { parts } from './store/parts.js'
 import { racing } from './store/racing.js'
 import { pathsBelow, type Lacking, type Subject } from './store/subject.js'
 import { writing } from './store/writing.js'
@@ -44,6 +45,6 @@ export function storeContract(name: string, open: () => Promise<Subject>, lackin
       return subject
     }
 
-    for (const group of [writing, racing, looking, changing, abilities, medium]) group(current, lacking)
+    for (const group of [writing, racing, looking, changing, abilities, parts, medium]) group(current, lacking)
   })
 }

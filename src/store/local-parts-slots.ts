@@ -1,0 +1,114 @@
+import { closeSync, constants } from 'node:fs'
+import { constants as system } from 'node:os'
+import { rootPath } from '../core/path.js'
+import { required } from './local-context.js'
+import { claimName, type LocalRoom, partOf, wholeName } from './local-parts-room.js'
+import { Staging } from './local-staging.js'
+import type { PartOptions } from './part-rooms.js'
+
+const { errno } = system
+const { O_RDWR, O_CREAT, O_EXCL } = constants
+
+/** Parts of S3 have at least so many bytes, except the last, which says nothing of the others. */
+const fullPartBytes = 5 * 1024 * 1024
+
+/** No object of S3 is larger. */
+const wholeLimitBytes = 5 * 1024 ** 4
+
+/** The place of a part in the one file, while it is being written. One of `release` and `giveUp` must be called. */
+export interface Slot {
+  /** Takes the bytes; to be closed by itself. */
+  readonly file: Staging
+  /** Once the part is finished. */
+  release(): void
+  /** Leaves the slot to others. */
+  giveUp(): void
+}
+
+/**
+ * Takes the slot of that number, if the part fits there and nobody else has it. The first full part of a room decides how
+ * large its slots are. Slots need locks between processes: without the addon there are none.
+ */
+export async function claimSlot(
+  room: LocalRoom,
+  number: number,
+  { length, signal }: Pick<PartOptions, 'length' | 'signal'>,
+): Promise<Slot | undefined> {
+  const { calls, isNative } = room.context.beneath
+  if (!isNative || length === undefined || length === 0) return undefined
+  const unlock = await room.lock(signal)
+  let claim = -1
+  try {
+    let { slotBytes } = room.survey()
+    if (slotBytes === undefined && (number === 1 || length >= fullPartBytes)) slotBytes = length
+    if (slotBytes === undefined || length > slotBytes) return undefined
+    const position = (number - 1) * slotBytes
+    if (position + length > wholeLimitBytes) return undefined
+    claim = openClaim(room, number)
+    if (claim < 0) return undefined
+    const name = wholeName(slotBytes)
+    const fd = required(calls.openAt(room.fd, name, O_RDWR | O_CREAT, 0o666), rootPath)
+    const held = claim
+    claim = -1
+    return {
+      file: Staging.adopt(room.context, rootPath, { directory: room.fd, fd, name, position }),
+      release: () => closeSync(held),
+      giveUp: () => {
+        calls.unlinkAt(room.fd, claimName(number), false)
+        closeSync(held)
+      },
+    }
+  } catch (error) {
+    if (claim >= 0) calls.unlinkAt(room.fd, claimName(number), false)
+    throw error
+  } finally {
+    if (claim >= 0) closeSync(claim)
+    unlock()
+  }
+}
+
+/** Marks a slot as one that holds a part. Only for who has locked the room. */
+export function finishSlot(room: LocalRoom, place: string): void {
+  const { calls } = room.context.beneath
+  closeSync(required(calls.openAt(room.fd, place, O_RDWR | O_CREAT | O_EXCL, 0o600), rootPath))
+}
+
+/**
+ * Whether a slot that is taken holds nothing and nobody writes it: its process died. Only for who has locked the room, as
+ * long as it is locked.
+ */
+export function isForsaken(room: LocalRoom, number: number): boolean {
+  if (isFinished(room, number)) return false
+  const fd = lockClaim(room, number)
+  if (fd < 0) return false
+  closeSync(fd)
+  return true
+}
+
+/** Open and locked, or negative. */
+function openClaim(room: LocalRoom, number: number): number {
+  const { calls } = room.context.beneath
+  const made = calls.openAt(room.fd, claimName(number), O_RDWR | O_CREAT | O_EXCL, 0o600)
+  if (made === -errno.EEXIST) return isFinished(room, number) ? made : lockClaim(room, number)
+  required(made, rootPath)
+  calls.flock(made, true)
+  return made
+}
+
+function lockClaim(room: LocalRoom, number: number): number {
+  const { calls } = room.context.beneath
+  const fd = calls.openAt(room.fd, claimName(number), O_RDWR, 0)
+  if (fd < 0) return fd
+  const locked = calls.flock(fd, true)
+  if (locked >= 0) return fd
+  closeSync(fd)
+  return locked
+}
+
+function isFinished(room: LocalRoom, number: number): boolean {
+  for (const place of room.survey().parts) {
+    const told = partOf({ place, size: Number(place.slice(place.lastIndexOf('-') + 1)) })
+    if (told?.isInSlot === true && told.number === number) return true
+  }
+  return false
+}
