@@ -92,13 +92,18 @@ interface Sent {
   readonly pieces: readonly (string | Uint8Array)[]
   readonly type?: string
   readonly bucket?: string
+  readonly target?: string
   readonly judge?: Partial<FormJudge>
 }
 
-function requestOf({ pieces, type = `multipart/form-data; boundary=${boundary}` }: Sent): HttpRequest {
+function requestOf({
+  pieces,
+  target = '/bucket',
+  type = `multipart/form-data; boundary=${boundary}`,
+}: Sent): HttpRequest {
   return {
     method: 'POST',
-    target: '/bucket',
+    target,
     headers: new Map([['content-type', [type]]]),
     body: (async function* () {
       for (const piece of pieces) {
@@ -230,6 +235,18 @@ describe('a form that somebody tampered with', () => {
     ],
   ])('is refused: %s', async (_, sent: Sent, code) => {
     expect(await verdictOf(sent)).toBe(code)
+  })
+
+  it('is refused where its address asks for something else in the name of the signer', async () => {
+    for (const target of [
+      '/bucket/key?uploads',
+      '/bucket/key?uploadId=abc',
+      '/bucket?delete',
+      '/bucket?x=y',
+      '/bucket?\n',
+    ])
+      expect(await verdictOf({ ...form(signedFields()), target })).toBe('InvalidRequest')
+    expect(await verdictOf({ ...form(signedFields()), target: '/bucket/?' })).toBe(all)
   })
 
   it('is refused without a policy, but from anybody where that is allowed', async () => {

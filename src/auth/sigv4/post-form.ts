@@ -47,10 +47,15 @@ const proving: ReadonlySet<string> = new Set(['policy', 'x-amz-signature'])
 /**
  * Judges a form of a browser (Amazon S3 API Reference, "Browser-Based Uploads Using POST"): its policy is signed, has not
  * expired, names this bucket, and allows each of its fields; the file is held to it while it is read. Reads the body up to
- * the file. Throws `denied`, `invalid`, `too-large`, `precondition` with the code of S3, and what `keys` throws.
+ * the file. Throws `denied`, `invalid`, `too-large`, `precondition` with the code of S3, and what `keys` throws. A target with
+ * a query is refused: it would ask for something else in the name of whoever signed the policy.
  * @param bucket as the target of the request names it
  */
 export async function verifyForm(request: HttpRequest, bucket: string, judge: FormJudge): Promise<VerifiedForm> {
+  if (/\?./s.test(request.target))
+    throw new Failure('invalid', 'A form must be sent to a bucket, and to an address without a query.', {
+      reason: 'InvalidRequest',
+    })
   const { fields: sent, fileName, file } = await readForm(request.body, header(request, 'content-type'))
   const key = sent.get('key')
   if (key === undefined)
