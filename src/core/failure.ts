@@ -93,6 +93,7 @@ export type S3ErrorCode =
   | 'NoSuchKey'
   | 'NoSuchLifecycleConfiguration'
   | 'NoSuchTagSet'
+  | 'NoSuchObjectLockConfiguration'
   | 'NoSuchUpload'
   | 'NoSuchVersion'
   | 'NoSuchWebsiteConfiguration'

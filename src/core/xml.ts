@@ -55,8 +55,7 @@ export async function readXml(
   let size = 0
   for await (const chunk of body) {
     size += chunk.length
-    if (size > bytes)
-      throw new Failure('too-large', `An XML body may hold at most ${bytes} bytes.`, { size: bytes })
+    if (size > bytes) throw new Failure('too-large', `An XML body may hold at most ${bytes} bytes.`, { size: bytes })
     reader ??= new XmlReader(nodes)
     reader.write(chunk)
   }

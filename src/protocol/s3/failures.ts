@@ -77,6 +77,7 @@ const codes: Readonly<Record<S3ErrorCode, number>> = {
   NoSuchLifecycleConfiguration: 404,
   NoSuchPublicAccessBlockConfiguration: 404,
   NoSuchTagSet: 404,
+  NoSuchObjectLockConfiguration: 404,
   NoSuchUpload: 404,
   NoSuchVersion: 404,
   NoSuchWebsiteConfiguration: 404,

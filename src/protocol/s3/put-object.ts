@@ -56,20 +56,33 @@ export async function storeObject(
     await requireEmpty(body)
     return putMarker(session, target.bucketPath, path, attributes, conditions)
   }
-  // Missing folders are made on the way, but never a bucket.
-  const parents = parentOf(path) !== target.bucketPath
-  if (parents) await requireBucket(context)
   const names: readonly DigestName[] = ['md5', ...declared]
   body.compute('md5')
-  try {
-    const { entry } = await session.store.write(path, body, {
+  const { entry } = await withinBucket(context, path, (parents) =>
+    session.store.write(path, body, {
       ...conditions,
       parents,
       attributes,
       ...(body.length !== undefined && { length: body.length }),
       knownDigests: () => only(body.digests(), names),
-    })
-    return entry
+    }),
+  )
+  return entry
+}
+
+/**
+ * Puts something at a path of the bucket that the request names: missing folders are to be made on the way where `parents`
+ * says so, but never a bucket. Throws `not-found` (`NoSuchBucket`) and what `put` throws.
+ */
+export async function withinBucket<Result>(
+  context: S3Context,
+  path: StorePath,
+  put: (parents: boolean) => Promise<Result>,
+): Promise<Result> {
+  const parents = parentOf(path) !== context.target.bucketPath
+  if (parents) await requireBucket(context)
+  try {
+    return await put(parents)
   } catch (error) {
     if (!parents && isFailure(error, 'no-parent', 'not-directory')) await requireBucket(context)
     throw error
