@@ -187,6 +187,27 @@ describe('listings', () => {
     expect(texts(answer, 'Contents', 'ChecksumType')).toEqual(['FULL_OBJECT', 'COMPOSITE'])
   })
 
+  it('have files hashed whose MD5 is not known', async () => {
+    const told: string[] = []
+    const site = openSite(
+      createS3({
+        hosts: [],
+        buckets: new Map(),
+        basePath: '',
+        region: 'us-east-1',
+        clock: systemClock,
+        hashLater: ({ path }) => void told.push(path),
+      }),
+    )
+    await site.store.makeDirectory(toPath('/b'))
+    const md5 = Buffer.alloc(16)
+    await site.store.write(toPath('/b/known'), bytes('1'), { knownDigests: () => ({ md5 }) })
+    await site.store.write(toPath('/b/of-parts'), bytes('2'), { attributes: { 's3-etag': `${md5.toString('hex')}-2` } })
+    await site.fill({ '/b/d/below': '3', '/b/unknown': '4', '/b/z': '5' })
+    await list(site, 'list-type=2&delimiter=/&max-keys=4')
+    expect(told).toEqual(['/b/unknown'])
+  })
+
   it('name the owner in version 1, in version 2 where that is asked for', async () => {
     const site = await filled('a')
     expect(texts(await list(site, ''), 'Contents', 'Owner', 'DisplayName')).toEqual(['alice'])

@@ -132,12 +132,19 @@ function readListRequest({ query }: S3Context): ListRequest {
   }
 }
 
-function pageAfter(
-  { session, target, request }: S3Context,
+async function pageAfter(
+  { session, target, request, settings }: S3Context,
   { prefix, delimiter, limit }: ListRequest,
   after: string,
 ): Promise<KeyPage> {
-  return pageOfKeys(session, target.bucketPath, { prefix, delimiter, after, limit }, request.signal)
+  const page = await pageOfKeys(session, target.bucketPath, { prefix, delimiter, after, limit }, request.signal)
+  if (settings.hashLater !== undefined)
+    for (const { entry } of page.listed) if (entry !== undefined && hasOpaqueEtag(entry)) settings.hashLater(entry)
+  return page
+}
+
+function hasOpaqueEtag({ kind, attributes, digests }: Entry): boolean {
+  return kind === 'file' && digests?.md5 === undefined && attributes?.['s3-etag'] === undefined
 }
 
 function commonElements(
