@@ -338,6 +338,12 @@ describe('a verified body', () => {
     for (let again = 0; again < 3; again++) await expect(chunks.next()).rejects.toThrow(Failure)
   })
 
+  it('is not given a second time', async () => {
+    const body = payloadOf(requestOf(plain(sha256)), proofs.header)
+    for await (const chunk of body) expect(chunk).toEqual(content)
+    expect(() => body[Symbol.asyncIterator]()).toThrow(Failure)
+  })
+
   it('goes on being at its end', async () => {
     const chunks = payloadOf(requestOf(plain(sha256)), proofs.header)[Symbol.asyncIterator]()
     await chunks.next()

@@ -59,7 +59,7 @@ export class VerifiedBody implements AsyncIterable<Uint8Array> {
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
-    if (this.#begun) throw new Error('a verified body can be read only once')
+    if (this.#begun) throw new Failure('incomplete', 'The body can be read only once.')
     this.#begun = true
     return new Verification(
       this.#chunks[Symbol.asyncIterator](),
