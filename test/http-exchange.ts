@@ -114,7 +114,9 @@ function asVerified(
 ): VerifiedRequest {
   const length = request.headers.get('content-length')?.[0]
   const expected: ExpectedDigest[] = []
-  for (const name of digestNames) {
+  // There the headers are about the object, not the body.
+  const completes = request.method === 'POST' && request.target.includes('uploadId=')
+  for (const name of completes ? [] : digestNames) {
     const said = name === 'md5' ? 'content-md5' : `x-amz-checksum-${name}`
     const value = request.headers.get(said)?.[0]
     if (value !== undefined) expected.push({ name, said, value: Buffer.from(value, 'base64') })

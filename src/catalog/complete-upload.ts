@@ -38,6 +38,7 @@ export async function completeUpload(
   const { path, id, room } = record
   const became = await becameFile(needs, record)
   if (became !== undefined) return became
+  if (order.length === 0) throw new Failure('invalid', 'A file needs at least one part.', { reason: 'InvalidPart' })
   const parts = await chosen(needs, id, order)
   const beforeCommit = async (staged: Staged): Promise<void> => {
     await options.beforeCommit?.(staged)
