@@ -99,7 +99,12 @@ export async function startServer(name, { cores, pinned, log, profiles }) {
     throw new Error(`${name} did not start: ${end ?? 'no good answer in time'}; ${said}`)
   }
   server.startMilliseconds = performance.now() - begun
-  server.key = await peer.keyFor?.({ ...start, configuration })
+  try {
+    server.key = await peer.keyFor?.({ ...start, configuration })
+  } catch (error) {
+    await server.stop()
+    throw error
+  }
   // Apache makes a session, and so a group, of its own.
   for (const { pid } of family(server.pid)) favourGroup(pid)
   return server

@@ -49,9 +49,9 @@ rateLimits: { address: { requestsPerSecond: 0 }, identity: { requestsPerSecond: 
 })
 
 /** With a key of its S3 API, as an administrator issues one. @param {import('./index.mjs').Start} start */
-async function keyFor({ root, state }) {
+async function keyFor({ state }) {
   const grant = ['--grant', 'rw:/**', '--json']
-  const args = [program, 's3-key', 'issue', 'bench', ...grant, '--root', root, '--state', state]
+  const args = [program, 's3-key', 'issue', 'bench', ...grant, '--state', state]
   const made = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' }))
   return { id: made.accessKeyId, secret: made.secretAccessKey }
 }
