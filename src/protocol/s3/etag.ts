@@ -12,6 +12,11 @@ export function s3Etag({ etag, attributes, digests }: Pick<Entry, 'etag' | 'attr
   return md5 === undefined ? opaqueEtag({ etag }) : Buffer.from(md5).toString('hex')
 }
 
+/** Whether nothing better can be shown of a file than that: nobody has computed the MD5 of its bytes yet. */
+export function hasOpaqueEtag({ kind, attributes, digests }: Pick<Entry, 'kind' | 'attributes' | 'digests'>): boolean {
+  return kind === 'file' && digests?.md5 === undefined && attributes?.['s3-etag'] === undefined
+}
+
 /** What stands for the ETag of an object for as long as the MD5 of its bytes is not known. */
 export function opaqueEtag({ etag }: Pick<Entry, 'etag'>): string {
   return `${hash('md5', etag)}-1`

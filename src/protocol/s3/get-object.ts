@@ -8,7 +8,7 @@ import { contentBody } from '../http/file-bytes.js'
 import { contentRange, parseRange } from '../http/ranges.js'
 import { isObject } from './bucket.js'
 import type { S3Context } from './context.js'
-import { opaqueEtag, s3Etag } from './etag.js'
+import { hasOpaqueEtag, opaqueEtag, s3Etag } from './etag.js'
 import { noSuchKey, requireNullVersion } from './missing.js'
 import { judgeRead, readConditions } from './object-conditions.js'
 import { objectHeaders, validatorsOf } from './object-headers.js'
@@ -73,7 +73,7 @@ function withoutBytes(context: S3Context, entry: Entry): HttpResponse {
 /** What is to be given of an object. Throws `precondition`, `bad-range`, `invalid`. */
 function judge(context: S3Context, entry: Entry): Part | undefined | 'not-modified' {
   const { request, settings } = context
-  if (entry.kind === 'file' && entry.digests?.md5 === undefined) settings.hashLater?.(entry)
+  if (hasOpaqueEtag(entry)) settings.hashLater?.(entry)
   if (judgeRead(readConditions(request), entry) === 'not-modified') return 'not-modified'
   return partOf(context, entry)
 }

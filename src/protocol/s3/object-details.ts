@@ -5,7 +5,7 @@ import type { Entry } from '../../store/store.js'
 import { aclXml, checkAcl } from './bucket-configuration.js'
 import { checksumsOf, checksumXml } from './checksums.js'
 import type { S3Context } from './context.js'
-import { s3Etag } from './etag.js'
+import { hasOpaqueEtag, s3Etag } from './etag.js'
 import { requireObject } from './get-object.js'
 import { requireNullVersion } from './missing.js'
 import { tagsAttribute, tagSetXml, tagsOf, tagsOfXml, writeTags } from './object-tags.js'
@@ -92,7 +92,7 @@ export async function getObjectAttributes(context: S3Context): Promise<HttpRespo
       reason: 'InvalidArgument',
     })
   const entry = await requireObject(context)
-  if (entry.kind === 'file' && entry.digests?.md5 === undefined) settings.hashLater?.(entry)
+  if (hasOpaqueEtag(entry)) settings.hashLater?.(entry)
   const checksums = asked.has('Checksum') ? checksumXml(checksumsOf(entry)) : ''
   return xmlResponse(
     200,
