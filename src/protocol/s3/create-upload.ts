@@ -52,9 +52,9 @@ export async function abortMultipartUpload(context: S3Context): Promise<HttpResp
   return { status: 204, headers: [] }
 }
 
-/** The `uploadId` of the query. */
-export function uploadIdOf({ query }: Pick<S3Context, 'query'>): string {
-  return query.get('uploadId') ?? ''
+/** The `uploadId` of the query. No key with a slash at its end has any. */
+export function uploadIdOf({ query, target }: Pick<S3Context, 'query' | 'target'>): string {
+  return target.slash ? '' : (query.get('uploadId') ?? '')
 }
 
 /** Waits for work on an upload. Where there is none, the bucket may be what is missing (`NoSuchBucket`). */
