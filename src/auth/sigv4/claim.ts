@@ -122,7 +122,8 @@ function claimOf(fields: Fields, malformed: (why: string) => Failure): Claim {
   }
 }
 
-const credentialText = /^([!-+\-.0-~]{1,128})\/(\d{8})\/([A-Za-z0-9_-]{1,64})\/([^/]{1,64})\/([^/]{1,64})$/
+/** Some clients (git-annex) sign for a region that has the name of the host. */
+const credentialText = /^([!-+\-.0-~]{1,128})\/(\d{8})\/([A-Za-z0-9._-]{1,253})\/([^/]{1,64})\/([^/]{1,64})$/
 const headerName = /^[a-z0-9!#$%&'*+.^_`|~-]{1,256}$/
 const signatureText = /^[0-9a-f]{64}$/
 
