@@ -15,8 +15,8 @@ const trailerLine = /^([A-Za-z0-9-]+):[ \t]*([\x21-\x7e]*)[ \t]*\n?$/
 
 export interface AwsChunkedOptions {
   readonly body: Body
-  /** Bytes of the content, `x-amz-decoded-content-length`. */
-  readonly length: number
+  /** Bytes of the content, `x-amz-decoded-content-length`; undefined where the last chunk alone tells that all is there. */
+  readonly length: number | undefined
   /** With them each chunk must carry its signature, without them none may. */
   readonly signatures?: ChunkSignatures | undefined
   /** Names of the trailers that must come, in lower case; undefined where the mode knows no trailers. */
@@ -56,7 +56,7 @@ export class AwsChunked implements AsyncIterable<Uint8Array>, AsyncIterator<Uint
 
   constructor({ body, length, signatures, trailers }: AwsChunkedOptions) {
     this.#source = body[Symbol.asyncIterator]()
-    this.#left = length
+    this.#left = length ?? Infinity
     this.#signatures = signatures
     this.#expected = trailers
   }
@@ -130,7 +130,8 @@ export class AwsChunked implements AsyncIterable<Uint8Array>, AsyncIterator<Uint
     if (digits === undefined) throw malformed('The head of a chunk of the body cannot be read.')
     const size = parseInt(digits, 16)
     if (size > this.#left) throw malformed('The body is longer than x-amz-decoded-content-length.')
-    if (size === 0 && this.#left > 0) throw malformed('The body is shorter than x-amz-decoded-content-length.')
+    if (size === 0 && this.#left > 0 && this.#left !== Infinity)
+      throw malformed('The body is shorter than x-amz-decoded-content-length.')
     this.#left -= size
     this.#chunkSize = this.#chunkLeft = size
     this.#claimed = claimed

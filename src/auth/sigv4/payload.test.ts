@@ -146,6 +146,25 @@ describe('the ways a payload is bound to its signature', () => {
       expect(await verdictOf({ ...chunked, headers: { 'x-amz-content-sha256': mode } })).toBe('MissingContentLength')
   })
 
+  it('end with the last chunk where no length at all is announced', async () => {
+    const read = async (body: string): Promise<string> => {
+      const request = requestOf({ body, headers: { 'x-amz-content-sha256': 'STREAMING-UNSIGNED-PAYLOAD-TRAILER' } })
+      const headers = new Map([...request.headers].filter(([name]) => name !== 'content-length'))
+      try {
+        let text = ''
+        for await (const chunk of payloadOf({ ...request, headers }, proofs.header))
+          text += Buffer.from(chunk).toString()
+        return text
+      } catch (error) {
+        if (error instanceof Failure) return error.reason ?? error.kind
+        throw error
+      }
+    }
+    expect(await read(chunked.body)).toBe('some content')
+    for (let end = 0; end < chunked.body.length; end++)
+      expect(await read(chunked.body.slice(0, end)), String(end)).toBe('IncompleteBody')
+  })
+
   it('are said in the query of a signed URL as well', async () => {
     const target = `/bucket/key?X-Amz-Content-Sha256=${sha256}&X-Amz-Expires=60`
     expect(payloadHash(requestOf({ target }), 'query')).toBe(sha256)

@@ -113,8 +113,11 @@ function framedBody(
   signatures: ChunkSignatures | undefined,
   hasTrailers: boolean,
 ): VerifiedBody {
-  const length = wholeNumber(header(request, 'x-amz-decoded-content-length'))
-  if (length === undefined)
+  const announced = header(request, 'x-amz-decoded-content-length')
+  const length = wholeNumber(announced)
+  // Who streams what has no end yet announces no length; then the last chunk alone tells that all is there.
+  const isOpen = announced === undefined && !request.headers.has('content-length')
+  if (length === undefined && !isOpen)
     throw new Failure('length-required', 'You must provide the x-amz-decoded-content-length HTTP header.', {
       reason: 'MissingContentLength',
     })

@@ -106,11 +106,16 @@ export function operationOf(
   { bucket, key }: Pick<S3Target, 'bucket' | 'key'>,
   query: S3Query,
 ): OperationName {
+  // Its policy was judged as that of a form sent to the bucket, and allows nothing else.
+  if (form !== undefined) {
+    if (bucket === undefined || key !== '') throw notAllowed(method)
+    return 'PostObject'
+  }
   if (bucket === undefined) {
     if (method === 'GET') return 'ListBuckets'
     throw notAllowed(method)
   }
-  if (key === '') return form === undefined ? bucketOperation(method, query) : 'PostObject'
+  if (key === '') return bucketOperation(method, query)
   return objectOperation(method, query, headers.has('x-amz-copy-source'))
 }
 
