@@ -1,5 +1,4 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { withRooms } from '../../test/fake-rooms.js'
 import { allActions, compileGrants } from './grant.js'
 import { guard, type GuardedSet } from './guard.js'
 import { catalogLocks } from '../catalog/catalog-locks.js'
@@ -35,7 +34,6 @@ beforeEach(async () => {
   store = {
     ...bound(memory),
     presign: async ({ path }) => new URL(`memory:${path}`),
-    parts: withRooms(memory, () => clock.now()).parts,
   }
   for (const path of ['/a/f', '/a/d/g', '/b/f', '/b/d/g', '/-/own', '/a-b/f'])
     await store.write(p(path), text(path), { parents: true })

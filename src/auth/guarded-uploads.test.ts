@@ -1,5 +1,4 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { withRooms } from '../../test/fake-rooms.js'
 import { compileGrants } from './grant.js'
 import { guard, type GuardedSet, type Unguarded } from './guard.js'
 import { belowHome } from './home-view.js'
@@ -34,7 +33,7 @@ beforeEach(async () => {
   catalog = openMemoryCatalog({ clock })
   const locks = catalogLocks(catalog, clock)
   const properties = catalogProperties(catalog)
-  const store = tended(withRooms(openMemoryStore({ clock }), () => clock.now()), { catalog, locks, properties }) // prettier-ignore
+  const store = tended(openMemoryStore({ clock }), { catalog, locks, properties }) // prettier-ignore
   set = { store, locks, properties, uploads: catalogUploads({ catalog, clock, store }) }
   await store.write(p('/a/f'), text('there'), { parents: true })
 })
