@@ -2,16 +2,16 @@ import { describe, expect, it } from 'vitest'
 import { Failure } from '../../core/failure.js'
 import { toPath } from '../../core/path.js'
 import type { StorePath } from '../../core/path.js'
-import type { Store } from '../../store/store.js'
+import type { Entry, Store } from '../../store/store.js'
 import { openBackgroundHash } from './background-hash.js'
 import { openS3Site } from '../../../test/s3-site.js'
 
 type Digest = NonNullable<Store['digest']>
 
 /** A store that hashes when it is told to. */
-function slowStore(): { store: { digest: Digest }; asked: StorePath[]; finish: (error?: unknown) => Promise<void> } {
+function slowStore(): { store: { digest: Digest }; asked: StorePath[]; finish: (error?: Error) => Promise<void> } {
   const asked: StorePath[] = []
-  const waiting: ((error?: unknown) => void)[] = []
+  const waiting: ((error?: Error) => void)[] = []
   return {
     asked,
     store: {
@@ -19,7 +19,7 @@ function slowStore(): { store: { digest: Digest }; asked: StorePath[]; finish: (
         new Promise((resolve, reject) => {
           asked.push(path)
           signal?.addEventListener('abort', () => reject(new Failure('incomplete', 'aborted')))
-          waiting.push((error) => (error === undefined ? resolve({}) : reject(error as Error)))
+          waiting.push((error) => (error === undefined ? resolve({}) : reject(error)))
         }),
     },
     async finish(error) {
@@ -80,13 +80,14 @@ describe('hashing in the background', () => {
   })
 
   it('turns an opaque ETag into the MD5', async () => {
-    let hash: ReturnType<typeof openBackgroundHash> | undefined
-    const site = await openS3Site('local', { hashLater: (entry) => hash?.later(entry) })
-    hash = openBackgroundHash({ store: site.store })
+    const shown: Entry[] = []
+    const site = await openS3Site('local', { hashLater: (entry) => shown.push(entry) })
+    const hash = openBackgroundHash({ store: site.store })
     try {
       await site.fill({ '/b/f': 'bytes' })
       const before = (await site.ask('HEAD', '/b/f')).header('etag') ?? ''
       expect(before).toMatch(/^"[0-9a-f]{32}-1"$/)
+      for (const entry of shown) hash.later(entry)
       await hash.idle()
       expect((await site.ask('HEAD', '/b/f')).header('etag')).toBe('"4b3a6218bb3e3a7303e8a171a60fcf92"')
       // Whoever was shown the other one meanwhile can still name the file by it.

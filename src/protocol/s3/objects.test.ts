@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openS3Site, outcomeOf, s3Media, type S3Site } from '../../../test/s3-site.js'
 import { toPath } from '../../core/path.js'
@@ -139,7 +140,7 @@ describe.each(s3Media)('objects on a %s store', (medium) => {
   })
 
   it('come back as they were put', async () => {
-    const headers = {
+    const kept = {
       'content-type': 'text/x-odd; charset=latin1',
       'cache-control': 'max-age=1',
       'content-disposition': 'attachment; filename="a"',
@@ -149,6 +150,9 @@ describe.each(s3Media)('objects on a %s store', (medium) => {
       'x-amz-meta-a': '=?UTF-8?Q?=C3=A9?=',
       'x-amz-meta-b': '\xc3\xa9',
       'x-amz-meta-empty': '',
+    }
+    const headers = {
+      ...kept,
       'x-amz-tagging': 'a=1&b=x%20y',
       'x-amz-storage-class': 'GLACIER',
       'x-amz-acl': 'private',
@@ -156,7 +160,6 @@ describe.each(s3Media)('objects on a %s store', (medium) => {
     const put = await site.ask('PUT', '/b/new/k', { body: 'bytes', headers })
     const etag = `"${hash('md5', 'bytes')}"`
     expect([put.status, put.header('etag'), put.bytes.length]).toEqual([200, etag, 0])
-    const { 'x-amz-tagging': _, 'x-amz-storage-class': __, 'x-amz-acl': ___, ...kept } = headers
     const wanted = {
       ...kept,
       'content-encoding': 'br',
@@ -174,13 +177,162 @@ describe.each(s3Media)('objects on a %s store', (medium) => {
     }
   })
 
-  it('go, and the empty folders above them', async () => {
-    await site.fill({ '/b/x/y/z/k': '1', '/b/x/other': '2' })
-    expect(await outcome('DELETE', '/b/x/y/z/k')).toBe('204')
-    expect(await pathsBelow('/')).toEqual(['/b', '/b/x', '/b/x/other'])
-    expect(await outcome('DELETE', '/b/x/other')).toBe('204')
-    expect(await outcome('DELETE', '/b/x/other')).toBe('204')
-    expect(await outcome('DELETE', '/none/k')).toBe('404 NoSuchBucket')
+  it('say what checksums they were put with, of all their bytes only', async () => {
+    const sent = { 'x-amz-checksum-crc32': crcOf('bytes'), 'x-amz-checksum-sha1': hash('sha1', 'bytes', 'base64') }
+    const put = await site.ask('PUT', '/b/k', { body: 'bytes', headers: sent })
+    expect([put.status, put.header('x-amz-checksum-crc32'), put.header('x-amz-checksum-type')]).toEqual([200, crcOf('bytes'), 'FULL_OBJECT']) // prettier-ignore
+    const mode = { 'x-amz-checksum-mode': 'ENABLED' }
+    const whole = await site.ask('GET', '/b/k', { headers: mode })
+    expect([whole.header('x-amz-checksum-crc32'), whole.header('x-amz-checksum-sha1')]).toEqual([crcOf('bytes'), sent['x-amz-checksum-sha1']]) // prettier-ignore
+    expect(whole.header('x-amz-checksum-sha256')).toBeUndefined()
+    expect((await site.ask('GET', '/b/k')).header('x-amz-checksum-crc32')).toBeUndefined()
+    const part = await site.ask('GET', '/b/k', { headers: { ...mode, range: 'bytes=0-1' } })
+    expect([part.status, part.header('x-amz-checksum-crc32')]).toEqual([206, undefined])
+  })
+
+  it.each<[range: string, status: number, text: string, contentRange?: string]>([
+    ['bytes=0-0', 206, '0', 'bytes 0-0/10'],
+    ['bytes=7-', 206, '789', 'bytes 7-9/10'],
+    ['bytes=-3', 206, '789', 'bytes 7-9/10'],
+    ['bytes=8-99', 206, '89', 'bytes 8-9/10'],
+    ['bytes=-99', 206, '0123456789', 'bytes 0-9/10'],
+    ['bytes=0-1,4-5', 200, '0123456789'],
+    ['bytes=5-2', 200, '0123456789'],
+    ['lines=1-2', 200, '0123456789'],
+  ])('come in parts: %s', async (range, status, text, contentRange) => {
+    await site.fill({ '/b/k': '0123456789' })
+    const got = await site.ask('GET', '/b/k', { headers: { range } })
+    expect([got.status, got.text, got.header('content-range')]).toEqual([status, text, contentRange])
+    const head = await site.ask('HEAD', '/b/k', { headers: { range } })
+    expect([head.status, head.header('content-length')]).toEqual([status, String(text.length)])
+  })
+
+  it('have the parts that they were put together of', async () => {
+    await site.fill({ '/b/whole': '0123456789' })
+    const attributes = { 's3-etag': 'abc-3', 's3-parts': '2x4,2' }
+    await site.store.change(toPath('/b/whole'), { attributes })
+    const second = await site.ask('GET', '/b/whole?partNumber=2')
+    expect([second.status, second.text, second.header('x-amz-mp-parts-count'), second.header('etag')]).toEqual([206, '4567', '3', '"abc-3"']) // prettier-ignore
+    expect((await site.ask('GET', '/b/whole?partNumber=3')).text).toBe('89')
+    expect(await outcome('GET', '/b/whole?partNumber=4')).toBe('416 InvalidPartNumber')
+    expect(await outcome('GET', '/b/whole?partNumber=1', { headers: { range: 'bytes=0-1' } })).toBe('400 InvalidRequest') // prettier-ignore
+    expect(await outcome('GET', '/b/whole', { headers: { range: 'bytes=10-' } })).toBe('416 InvalidRange')
+    await site.fill({ '/b/plain': 'abc', '/b/empty': '' })
+    const plain = await site.ask('GET', '/b/plain?partNumber=1')
+    expect([plain.status, plain.text, plain.header('x-amz-mp-parts-count')]).toEqual([206, 'abc', undefined])
+    expect(await outcome('GET', '/b/empty?partNumber=1')).toBe('200')
+    expect(await outcome('GET', '/b/empty', { headers: { range: 'bytes=0-' } })).toBe('416 InvalidRange')
+  })
+
+  it('are read and written under conditions, by the ETag of S3 or of the store', async () => {
+    const put = await site.ask('PUT', '/b/k', { body: 'bytes' })
+    const mine = put.header('etag') ?? ''
+    const stores = `"${(await site.store.stat(toPath('/b/k')))?.etag ?? ''}"`
+    const past = 'Mon, 01 Jan 2001 00:00:00 GMT'
+    const future = 'Mon, 01 Jan 2096 00:00:00 GMT'
+    const rows: readonly (readonly [number, Readonly<Record<string, string>>])[] = [
+      [200, { 'if-match': mine }],
+      [200, { 'if-match': mine.slice(1, -1) }],
+      [200, { 'if-match': stores }],
+      [200, { 'if-match': `"x", ${mine}` }],
+      [200, { 'if-match': '*' }],
+      [412, { 'if-match': '"x"' }],
+      [412, { 'if-match': '<junk>' }],
+      [304, { 'if-none-match': mine }],
+      [304, { 'if-none-match': stores }],
+      [304, { 'if-none-match': '*' }],
+      [200, { 'if-none-match': '"x"' }],
+      [304, { 'if-modified-since': future }],
+      [200, { 'if-modified-since': past }],
+      [412, { 'if-unmodified-since': past }],
+      [200, { 'if-unmodified-since': future }],
+      [200, { 'if-match': mine, 'if-unmodified-since': past }],
+      [304, { 'if-none-match': mine, 'if-modified-since': past }],
+      [200, { 'if-none-match': '"x"', 'if-modified-since': future }],
+    ]
+    for (const [wanted, headers] of rows)
+      for (const method of ['GET', 'HEAD'])
+        expect([headers, (await site.ask(method, '/b/k', { headers })).status]).toEqual([headers, wanted])
+    expect(await outcome('PUT', '/b/k', { body: 'one', headers: { 'if-match': mine } })).toBe('200')
+    expect(await outcome('PUT', '/b/k', { body: 'two', headers: { 'if-match': mine } })).toBe('412 PreconditionFailed')
+    expect(await outcome('DELETE', '/b/k', { headers: { 'if-match': mine } })).toBe('412 PreconditionFailed')
+    expect(await outcome('DELETE', '/b/k', { headers: { 'if-match': `"${hash('md5', 'one')}"` } })).toBe('204')
+    expect(await outcome('DELETE', '/b/k', { headers: { 'if-match': mine } })).toBe('404 NoSuchKey')
+  })
+
+  it.each(['none', 'etag'])('are put by one of many who race (%s)', async (kind) => {
+    if (kind === 'etag') await site.ask('PUT', '/b/d/k', { body: 'first' })
+    const headers = kind === 'none' ? { 'if-none-match': '*' } : { 'if-match': hash('md5', 'first') }
+    const puts = await Promise.all(
+      Array.from({ length: 10 }, (_, at) => outcome('PUT', '/b/d/k', { body: `body ${at}`, headers })),
+    )
+    expect(puts.filter((each) => each === '200')).toHaveLength(1)
+    expect(puts.filter((each) => each === '412 PreconditionFailed')).toHaveLength(9)
+    expect((await site.ask('GET', '/b/d/k')).text).toBe(`body ${puts.indexOf('200')}`)
+  })
+
+  it('are folders as well, where they are marked', async () => {
+    const put = await site.ask('PUT', '/b/x/d/', { headers: { 'content-length': '0', 'x-amz-meta-a': '1' } })
+    expect([put.status, put.header('etag')]).toEqual([200, `"${hash('md5', '')}"`])
+    const got = await site.ask('GET', '/b/x/d/')
+    expect([got.status, got.text, got.header('content-type'), got.header('x-amz-meta-a'), got.header('content-length')]).toEqual([200, '', 'application/x-directory', '1', '0']) // prettier-ignore
+    expect(await outcome('HEAD', '/b/x/d/')).toBe('200')
+    expect(await outcome('GET', '/b/x/d')).toBe('404 NoSuchKey')
+    expect(await outcome('GET', '/b/x/')).toBe('404 NoSuchKey')
+    expect(await outcome('PUT', '/b/x/d/', { headers: { ...empty.headers, 'if-none-match': '*' } })).toBe('412 PreconditionFailed') // prettier-ignore
+    expect(await outcome('PUT', '/b/x/', empty)).toBe('200')
+    // The mark goes, the folder stays for what is in it.
+    expect(await outcome('DELETE', '/b/x/')).toBe('204')
+    expect(await outcome('GET', '/b/x/')).toBe('404 NoSuchKey')
+    expect(await outcome('DELETE', '/b/x/d')).toBe('204')
+    expect(await outcome('GET', '/b/x/d/')).toBe('200')
+    expect(await outcome('DELETE', '/b/x/d/')).toBe('204')
     expect(await pathsBelow('/')).toEqual(['/b'])
   })
+
+  it('cannot be run by a browser at our origin', async () => {
+    for (const [type, policy] of [
+      ['text/html', 'sandbox'],
+      ['image/svg+xml', 'sandbox'],
+      ['image/png', undefined],
+    ] as const) {
+      // prettier-ignore
+      await site.ask('PUT', '/b/k', { body: 'x', headers: { 'content-type': type } })
+      const got = await site.ask('GET', '/b/k')
+      expect([got.header('content-security-policy'), got.header('x-content-type-options')]).toEqual([policy, 'nosniff'])
+    }
+  })
+
+  it('are put where nothing else is to be seen', async () => {
+    const grants = ['create:/b/in/**']
+    expect(await outcome('PUT', '/b/in/2026/k', { body: 'x', grants })).toBe('200')
+    expect(await outcome('PUT', '/b/in/2026/k', { body: 'y', grants })).toBe('403 AccessDenied')
+    expect(await outcome('GET', '/b/in/2026/k', { grants })).toBe('403 AccessDenied')
+    expect(await outcome('DELETE', '/b/in/2026/k', { grants })).toBe('403 AccessDenied')
+    expect(await outcome('DELETE', '/b/in/2026/k', { grants: ['delete:/b/in/**'] })).toBe('204')
+  })
+
+  it('go, and the empty folders above them, but for those that somebody needs', async () => {
+    await site.fill({ '/b/x/y/z/k': '1', '/b/x/other': '2', '/b/marked/d/k': '3', '/b/noted/k': '4', '/b/kept/d/k': '5' }) // prettier-ignore
+    expect(await outcome('DELETE', '/b/x/y/z/k')).toBe('204')
+    expect(await pathsBelow('/b/x')).toEqual(['/b/x/other'])
+    expect(await outcome('DELETE', '/b/x/other')).toBe('204')
+    expect(await outcome('DELETE', '/b/x/other')).toBe('204')
+    await site.ask('PUT', '/b/marked/', empty)
+    expect(await outcome('DELETE', '/b/marked/d/k')).toBe('204')
+    const property = { namespace: '', name: 'x', xml: '<x/>' }
+    await site.properties.change(toPath('/b/noted'), [{ kind: 'set', property }])
+    expect(await outcome('DELETE', '/b/noted/k')).toBe('204')
+    expect(await outcome('DELETE', '/b/kept/d/k', { grants: ['r:/**', 'delete:/b/kept/d/*'] })).toBe('204')
+    expect(await pathsBelow('/')).toEqual(['/b', '/b/kept', '/b/kept/d', '/b/marked', '/b/noted'])
+    expect(await outcome('DELETE', '/b/kept/d')).toBe('204')
+    expect(await outcome('DELETE', '/none/k')).toBe('404 NoSuchBucket')
+    expect(await outcome('DELETE', '/b/kept/d?versionId=1')).toBe('404 NoSuchVersion')
+  })
 })
+
+function crcOf(text: string): string {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(crc32(text))
+  return bytes.toString('base64')
+}
