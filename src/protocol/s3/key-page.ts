@@ -50,19 +50,15 @@ export async function pageOfKeys(
   const prefix = range.prefix.normalize('NFC')
   const folder = folderOf(bucketPath, prefix)
   if (folder === undefined) return { listed: [], isTruncated: false }
-  const keys = new BucketKeys(session, bucketPath, folder, prefix, range.delimiter, signal)
-  const listed: ListedKey[] = []
   try {
-    for await (const one of keys.from(range.after.normalize('NFC'))) {
-      if (listed.length === range.limit) return { listed, isTruncated: true }
-      listed.push(one)
-    }
+    const keys = new BucketKeys(session, bucketPath, folder, prefix, range.delimiter, signal)
+    return await keys.page(range.after.normalize('NFC'), range.limit)
   } catch (error) {
     // A prefix that leads to no folder, or to one that the caller may see nothing of: there are no such keys.
     const isHidden = isFailure(error, 'denied') && folder !== bucketPath
     if (!isHidden && !isFailure(error, 'not-found', 'not-directory')) throw error
+    return { listed: [], isTruncated: false }
   }
-  return { listed, isTruncated: false }
 }
 
 /** The folder that holds all keys with a prefix; undefined where no folder can. */
@@ -104,11 +100,12 @@ class BucketKeys {
   }
 
   /** Keys and common prefixes after a text. Throws what listing the folder throws. */
-  async *from(after: string): AsyncGenerator<ListedKey> {
+  async page(after: string, limit: number): Promise<KeyPage> {
+    const listed: ListedKey[] = []
     let last = after
     const own = await this.#ownKey()
     if (own !== undefined && compareKeys(own.text, last) > 0) {
-      yield own
+      listed.push(own)
       last = own.text
     }
     for (let start: string | undefined = this.#startAfter(last); start !== undefined;) {
@@ -120,7 +117,8 @@ class BucketKeys {
           const one = this.#listedAs(entry)
           if (one === undefined) continue
           if (compareKeys(one.text, last) > 0) {
-            yield one
+            if (listed.length === limit) return { listed, isTruncated: true }
+            listed.push(one)
             last = one.text
             passed = 0
           } else if (one.entry === undefined && ++passed === patience) start = last + behindAll
@@ -128,6 +126,7 @@ class BucketKeys {
         if (start !== undefined) break
       }
     }
+    return { listed, isTruncated: false }
   }
 
   /** The folder of the prefix itself, where it is an object and the prefix is its key. */
