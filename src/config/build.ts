@@ -10,7 +10,7 @@ import { catalogSnapshots } from '../catalog/snapshots.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import type { HttpRequest } from '../core/http.js'
-import { rootPath, toPath } from '../core/path.js'
+import { rebase, rootPath, toPath } from '../core/path.js'
 import { createGateway } from '../gateway.js'
 import type { Gateway } from '../gateway.js'
 import { createRequestLimits } from '../gateway/request-limits.js'
@@ -225,7 +225,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
         config.basePath,
       ),
       http: createHttpFiles(),
-      s3: createS3(s3SettingsOf(config)),
+      s3: createS3(s3SettingsOf(config, ground)),
     },
     ownPages: createOwnPages({
       ready: isReady,
@@ -262,13 +262,15 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
   })
 }
 
-function s3SettingsOf({ s3, basePath }: Config): S3Settings {
+function s3SettingsOf({ s3, basePath }: Config, { hashing }: Ground): S3Settings {
   return {
     hosts: s3.hosts.map((host) => host.toLowerCase()),
     buckets: new Map(Object.entries(s3.buckets).map(([bucket, path]) => [bucket, toPath(path)])),
     basePath,
     region: s3.region ?? 'us-east-1',
     clock: systemClock,
+    hashLater: ({ path }, { home }) =>
+      hashing.later({ path: home === undefined ? path : rebase(path, rootPath, home) }),
   }
 }
 

@@ -25,6 +25,8 @@ import { createUsage } from '../catalog/usage.js'
 import type { Usage } from '../catalog/usage.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
+import { openBackgroundHash } from '../protocol/s3/background-hash.js'
+import type { BackgroundHash } from '../protocol/s3/background-hash.js'
 import type { Store } from '../store/store.js'
 import { every } from '../jobs/every.js'
 import type { Recurring } from '../jobs/every.js'
@@ -57,6 +59,8 @@ export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher' | 
   readonly keyOf: CredentialKey
   /** Of this installation. */
   readonly secret: Uint8Array
+  /** Finds out the MD5 of files that S3 shows without it. */
+  readonly hashing: BackgroundHash
   readonly keepsUp: boolean
   /** Finishes the moves that a crash has interrupted. For one process, before anything is served. */
   mend(): Promise<void>
@@ -134,6 +138,10 @@ async function assemble(
   const needs = { catalog, accounts, hasher, secret, clock, basePath, warn }
   const sources = await openSources(settings.identity, needs, keyOf)
   const store = tended(files, records)
+  const hashing = openBackgroundHash({
+    store: files,
+    onFault: (err) => log.error({ err }, 'a file could not be hashed'),
+  })
   const upkeep = keepsUp ? upkeepOf({ catalog, clock, store }, settings.s3.uploadDays, log) : undefined
   return {
     catalog,
@@ -156,6 +164,7 @@ async function assemble(
     throttle: createThrottle({ catalog, clock: systemClock, secret }),
     keyOf,
     secret,
+    hashing,
     keepsUp,
     async mend() {
       await mendMoves(files, records)
@@ -165,6 +174,7 @@ async function assemble(
     },
     async close() {
       await upkeep?.close()
+      await hashing.close()
       await sources.close()
       await files.close()
       await state.close()

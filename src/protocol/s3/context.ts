@@ -1,3 +1,4 @@
+import type { Identity } from '../../auth/identity.js'
 import type { VerifiedRequest } from '../../auth/sigv4/verified.js'
 import type { Clock } from '../../core/clock.js'
 import type { HttpResponse } from '../../core/http.js'
@@ -11,8 +12,8 @@ export interface S3Settings extends AddressRules {
   /** What GetBucketLocation says. */
   readonly region: string
   readonly clock: Clock
-  /** Told of every file that is shown without the MD5 of its bytes, to find it out when there is time. */
-  readonly hashLater?: ((entry: Entry) => void) | undefined
+  /** Told of every file that is shown without the MD5 of its bytes, by a path below the caller's home, to find it out when there is time. */
+  readonly hashLater?: ((entry: Entry, identity: Identity) => void) | undefined
 }
 
 /** One request to S3. */

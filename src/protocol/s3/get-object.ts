@@ -72,8 +72,8 @@ function withoutBytes(context: S3Context, entry: Entry): HttpResponse {
 
 /** What is to be given of an object. Throws `precondition`, `bad-range`, `invalid`. */
 function judge(context: S3Context, entry: Entry): Part | undefined | 'not-modified' {
-  const { request, settings } = context
-  if (hasOpaqueEtag(entry)) settings.hashLater?.(entry)
+  const { request, settings, session } = context
+  if (hasOpaqueEtag(entry)) settings.hashLater?.(entry, session.identity)
   if (judgeRead(readConditions(request), entry) === 'not-modified') return 'not-modified'
   return partOf(context, entry)
 }

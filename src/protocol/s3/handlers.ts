@@ -33,7 +33,7 @@ import { putObject } from './put-object.js'
 import { uploadPart, uploadPartCopy } from './upload-part.js'
 
 /** What carries out each operation. */
-export const handlers: Readonly<Partial<Record<OperationName, Operation>>> = {
+export const handlers: Readonly<Record<OperationName, Operation>> = {
   ListBuckets: listBuckets,
   CreateBucket: createBucket,
   HeadBucket: headBucket,

@@ -21,11 +21,8 @@ export function createS3(settings: S3Settings): Protocol {
       requireVerified(request)
       const target = readTarget(request, settings)
       const query = new S3Query(target.query)
-      const name = operationOf(request, target, query)
-      const handler = handlers[name]
-      if (handler === undefined)
-        throw new Failure('unsupported', `This server does not have ${name}.`, { reason: 'NotImplemented' })
-      const { status, headers, ...rest } = await handler({ request, target, query, session, settings })
+      const operation = handlers[operationOf(request, target, query)]
+      const { status, headers, ...rest } = await operation({ request, target, query, session, settings })
       return { ...rest, status, headers: [...headers, ['x-amz-request-id', session.requestId]] }
     },
     refuse: refuseS3,

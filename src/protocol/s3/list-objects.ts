@@ -139,7 +139,8 @@ async function pageAfter(
 ): Promise<KeyPage> {
   const page = await pageOfKeys(session, target.bucketPath, { prefix, delimiter, after, limit }, request.signal)
   if (settings.hashLater !== undefined)
-    for (const { entry } of page.listed) if (entry !== undefined && hasOpaqueEtag(entry)) settings.hashLater(entry)
+    for (const { entry } of page.listed)
+      if (entry !== undefined && hasOpaqueEtag(entry)) settings.hashLater(entry, session.identity)
   return page
 }
 

@@ -85,14 +85,14 @@ const attributeNames: ReadonlySet<string> = new Set(['ETag', 'Checksum', 'Object
 /** GetObjectAttributes: those that are asked for in `x-amz-object-attributes`. Throws `invalid` (`InvalidArgument`). */
 export async function getObjectAttributes(context: S3Context): Promise<HttpResponse> {
   requireNullVersion(context)
-  const { request, settings } = context
+  const { request, session, settings } = context
   const asked = new Set((header(request, 'x-amz-object-attributes') ?? '').split(',').map((name) => name.trim()))
   if ([...asked].some((name) => !attributeNames.has(name)))
     throw new Failure('invalid', `x-amz-object-attributes must name some of ${[...attributeNames].join(', ')}.`, {
       reason: 'InvalidArgument',
     })
   const entry = await requireObject(context)
-  if (hasOpaqueEtag(entry)) settings.hashLater?.(entry)
+  if (hasOpaqueEtag(entry)) settings.hashLater?.(entry, context.session.identity)
   const checksums = asked.has('Checksum') ? checksumXml(checksumsOf(entry)) : ''
   return xmlResponse(
     200,
