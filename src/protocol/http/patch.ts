@@ -2,7 +2,7 @@ import { Failure, isFailure } from '../../core/failure.js'
 import { header } from '../../core/http.js'
 import type { HttpResponse } from '../../core/http.js'
 import type { StorePath } from '../../core/path.js'
-import type { Body, ByteRange, Entry, Piece, Store, WriteOptions } from '../../store/store.js'
+import type { Attributes, Body, ByteRange, Entry, Piece, Store, WriteOptions } from '../../store/store.js'
 import { evaluate, readPreconditions } from '../conditional.js'
 import { announcedLength, checkedBody } from './body.js'
 import { essenceOf } from './content-type.js'
@@ -58,7 +58,7 @@ export async function patchFile(context: FileContext): Promise<HttpResponse> {
     // Whatever the client asked: the part was computed for this version.
     ifMatch: [entry.etag],
     signal: request.signal,
-    ...(entry.attributes !== undefined && { attributes: entry.attributes }),
+    ...(entry.attributes !== undefined && { attributes: withoutContentNotes(entry.attributes) }),
     ...(entry.executable !== undefined && { executable: entry.executable }),
   }
   try {
@@ -70,6 +70,11 @@ export async function patchFile(context: FileContext): Promise<HttpResponse> {
       throw new Failure('conflict', 'The file was changed by another request meanwhile. Try again.', { cause: error })
     throw error
   }
+}
+
+/** What the S3 surface has noted of the bytes as they were (ETag, parts, checksum) is not true of what they become. */
+function withoutContentNotes(attributes: Attributes): Attributes {
+  return Object.fromEntries(Object.entries(attributes).filter(([name]) => !name.startsWith('s3-')))
 }
 
 function startOf(update: UpdateRange, size: number, length: number): number {
