@@ -14,6 +14,14 @@ import { isDirectory, notFound } from './refusals.js'
 
 const { errno } = system
 
+/** What a process knows of rooms for parts, by name. */
+export interface RoomMemory {
+  /** Those that it has locked, and when it lets go of them. */
+  readonly locks: Map<string, Promise<void>>
+  /** How large slots are, in bytes, where that is decided. */
+  readonly slotBytes: Map<string, number>
+}
+
 /** What all parts of the local store share. */
 export interface LocalContext {
   readonly beneath: Beneath
@@ -26,8 +34,7 @@ export interface LocalContext {
   readonly syncs: DirectorySyncs
   readonly fileSyncs: FileSyncs
   readonly pace: Pace
-  /** Rooms for parts that this process has locked, and when it lets go of them. */
-  readonly roomLocks: Map<string, Promise<void>>
+  readonly rooms: RoomMemory
   /** Lets something go on by itself; `close` waits for it. Its failures are of no consequence. */
   later(work: Promise<unknown>): void
   /** Aborts when the store closes. */

@@ -52,7 +52,7 @@ beforeEach(() => {
     syncs: new Map(),
     fileSyncs: new FileSyncs(beneath.calls),
     pace: new Pace(),
-    roomLocks: new Map(),
+    rooms: { locks: new Map(), slotBytes: new Map() },
     later: () => undefined,
     closing: new AbortController().signal,
   }

@@ -21,6 +21,9 @@ const readSome = promisify(read)
 /** In the root: the folder of all rooms. Its name is one that no client can name. */
 export const folder = '.postern-parts'
 
+/** Rooms of which the size of slots is remembered. */
+const mostRemembered = 1000
+
 /** What a room may be called. */
 export const roomName = /^[0-9a-z]{1,64}$/
 
@@ -79,6 +82,7 @@ export class LocalRoom {
   readonly context: LocalContext
   readonly fd: number
   readonly #name: string
+  #isLocked = false
 
   private constructor(context: LocalContext, name: string, fd: number) {
     this.context = context
@@ -100,29 +104,56 @@ export class LocalRoom {
    * the function that it gives is called. Throws `not-found` where the room has gone meanwhile.
    */
   async lock(signal?: AbortSignal): Promise<() => void> {
-    const { roomLocks, beneath } = this.context
-    while (roomLocks.has(this.#name)) {
-      await roomLocks.get(this.#name)
+    const { rooms, beneath } = this.context
+    const { locks } = rooms
+    while (locks.has(this.#name)) {
+      await locks.get(this.#name)
       throwIfAborted(signal)
     }
     let release: () => void = () => undefined
-    roomLocks.set(this.#name, new Promise((resolve) => (release = resolve)))
+    locks.set(this.#name, new Promise((resolve) => (release = resolve)))
     const unlock = (): void => {
       beneath.calls.flock(this.fd, false)
-      roomLocks.delete(this.#name)
+      locks.delete(this.#name)
       release()
     }
     try {
-      for (let pause = 1; beneath.calls.flock(this.fd, true) === -errno.EWOULDBLOCK; pause = Math.min(pause * 2, 50)) {
+      let result = beneath.calls.flock(this.fd, true)
+      for (let pause = 1; result === -errno.EWOULDBLOCK; pause = Math.min(pause * 2, 50)) {
         await setTimeout(pause)
         throwIfAborted(signal)
+        result = beneath.calls.flock(this.fd, true)
       }
+      this.#isLocked = result >= 0 && beneath.isNative
       if (!this.#isThere()) throw noRoom()
       return unlock
     } catch (error) {
       unlock()
       throw error
     }
+  }
+
+  /** Whether what was locked last was locked for other processes too, which not every disk can. */
+  get isLocked(): boolean {
+    return this.#isLocked
+  }
+
+  /** Bytes of each slot; undefined where that is not decided. Only for who has locked the room. */
+  slotBytes(): number | undefined {
+    const known = this.context.rooms.slotBytes.get(this.#name)
+    if (known !== undefined) return known
+    const { slotBytes } = this.survey()
+    if (slotBytes !== undefined) this.#remember(slotBytes)
+    return slotBytes
+  }
+
+  /** Gives the one file, made where it is missing, to write. Only for who has locked the room. */
+  openWhole(slotBytes: number): number {
+    const { calls } = this.context.beneath
+    const flags = constants.O_RDWR | constants.O_CREAT
+    const fd = required(calls.openAt(this.fd, wholeName(slotBytes), flags, 0o666), rootPath)
+    this.#remember(slotBytes)
+    return fd
   }
 
   survey(): Survey {
@@ -148,6 +179,16 @@ export class LocalRoom {
 
   leave(): void {
     closeSync(this.fd)
+  }
+
+  /** Once decided, it stays; and no two rooms have the same name. */
+  #remember(slotBytes: number): void {
+    const known = this.context.rooms.slotBytes
+    known.set(this.#name, slotBytes)
+    for (const oldest of known.keys()) {
+      if (known.size <= mostRemembered) break
+      known.delete(oldest)
+    }
   }
 
   #isThere(): boolean {

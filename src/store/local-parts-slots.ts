@@ -27,19 +27,20 @@ export interface Slot {
 
 /**
  * Takes the slot of that number, if the part fits there and nobody else has it. The first full part of a room decides how
- * large its slots are. Slots need locks between processes: without the addon there are none.
+ * large its slots are. Slots need locks between processes: without the addon, and on disks without locks, there are none.
  */
 export async function claimSlot(
   room: LocalRoom,
   number: number,
   { length, signal }: Pick<PartOptions, 'length' | 'signal'>,
 ): Promise<Slot | undefined> {
-  const { calls, isNative } = room.context.beneath
-  if (!isNative || length === undefined || length === 0) return undefined
+  const { calls } = room.context.beneath
+  if (length === undefined || length === 0) return undefined
   const unlock = await room.lock(signal)
   let claim = -1
   try {
-    let { slotBytes } = room.survey()
+    if (!room.isLocked) return undefined
+    let slotBytes = room.slotBytes()
     if (slotBytes === undefined && (number === 1 || length >= fullPartBytes)) slotBytes = length
     if (slotBytes === undefined || length > slotBytes) return undefined
     const position = (number - 1) * slotBytes
@@ -47,7 +48,7 @@ export async function claimSlot(
     claim = openClaim(room, number)
     if (claim < 0) return undefined
     const name = wholeName(slotBytes)
-    const fd = required(calls.openAt(room.fd, name, O_RDWR | O_CREAT, 0o666), rootPath)
+    const fd = room.openWhole(slotBytes)
     const held = claim
     claim = -1
     return {

@@ -31,7 +31,7 @@ const openTries = 20
 /**
  * Rooms as directories in one reserved folder at the root. Parts of equal size lie in one file, each in its slot, so that
  * the file need only be cut and renamed in the end; those that do not fit have files of their own
- * (docs/decisions/0020-parts-in-slots-of-one-file.md).
+ * (docs/decisions/0022-parts-in-slots-of-one-file.md).
  */
 export class LocalPartRooms implements PartRooms {
   readonly #context: LocalContext

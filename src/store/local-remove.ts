@@ -143,7 +143,8 @@ export async function emptyAndRemove(context: LocalContext, directory: number, n
       for (const { name: member, kind } of [...namesIn(calls, fd)]) {
         if (pace.isDue()) await pace.pause()
         const known = kind === fileKind && calls.statAt(fd, member, facts) >= 0 ? knownOf(facts) : undefined
-        if (kind !== directoryKind && calls.unlinkAt(fd, member, false) >= 0) {
+        const place = { directory: fd, name: member }
+        if (kind !== directoryKind && parting(calls, place, known, () => calls.unlinkAt(fd, member, false)) >= 0) {
           if (known !== undefined) gone.push(known)
           if (gone.length >= forgottenAtOnce) await forgetAll()
           continue

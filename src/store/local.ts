@@ -106,7 +106,7 @@ class LocalDirectoryStore implements LocalStore {
       syncs: new Map(),
       fileSyncs: new FileSyncs(beneath.calls),
       pace: new Pace(),
-      roomLocks: new Map(),
+      rooms: { locks: new Map(), slotBytes: new Map() },
       notes: new NoteBook(notes, knownOf(this.#facts).device),
       listings: new Listings(),
       later: (work) => this.#later(work),
