@@ -85,7 +85,7 @@ const attributeNames: ReadonlySet<string> = new Set(['ETag', 'Checksum', 'Object
 /** GetObjectAttributes: those that are asked for in `x-amz-object-attributes`. Throws `invalid` (`InvalidArgument`). */
 export async function getObjectAttributes(context: S3Context): Promise<HttpResponse> {
   requireNullVersion(context)
-  const { request, session, settings } = context
+  const { request, settings } = context
   const asked = new Set((header(request, 'x-amz-object-attributes') ?? '').split(',').map((name) => name.trim()))
   if ([...asked].some((name) => !attributeNames.has(name)))
     throw new Failure('invalid', `x-amz-object-attributes must name some of ${[...attributeNames].join(', ')}.`, {
