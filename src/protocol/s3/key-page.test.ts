@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compileGrants } from '../../auth/grant.js'
@@ -10,6 +13,7 @@ import { systemClock } from '../../core/clock.js'
 import { parentOf, toPath } from '../../core/path.js'
 import type { StorePath } from '../../core/path.js'
 import type { Permit } from '../../auth/permit.js'
+import { openLocalStore } from '../../store/local.js'
 import { openMemoryStore } from '../../store/memory.js'
 import type { Entry, ListOptions, Store } from '../../store/store.js'
 import { markerAttribute } from './bucket.js'
@@ -59,8 +63,7 @@ async function* none(): AsyncGenerator<Uint8Array> {
   // A file of no bytes.
 }
 
-async function storeOf(tree: Tree): Promise<Store> {
-  const store = openMemoryStore()
+async function storeOf(tree: Tree, store = openMemoryStore()): Promise<Store> {
   await store.makeDirectory(bucket)
   for (const [key, kind] of tree) await put(store, key, kind)
   return store
@@ -283,6 +286,23 @@ describe('pages of keys', () => {
         // With the way that is taken for callers who do not see all.
         expect(await allPages(asCaller(store, ['r:/b', 'r:/b/*', 'r:/b/*/**']), range)).toEqual(wanted)
       }),
+    )
+  })
+
+  it('are the same of files on a disk', async () => {
+    await fc.assert(
+      fc.asyncProperty(trees, fc.array(ranges, { minLength: 1, maxLength: 5 }), async (tree, asked) => {
+        const root = await mkdtemp(join(tmpdir(), 'postern-keys-'))
+        const store = await openLocalStore({ root, durability: 'fast', symlinks: 'absent' })
+        try {
+          await storeOf(tree, store)
+          for (const range of asked) expect(await allPages(asCaller(store), range)).toEqual(expected(tree, range))
+        } finally {
+          await store.close()
+          await rm(root, { recursive: true })
+        }
+      }),
+      { numRuns: 25 },
     )
   })
 
