@@ -68,6 +68,8 @@ export class Credentials {
   readonly #clock: Clock
   readonly #seal: Seal
   readonly #decoded: Readonly<Record<IssuedKind, Decoded<Kept>>>
+  /** The secrets of S3 keys, opened once for as long as their records are remembered. */
+  readonly #opened = new WeakMap<Kept, string>()
 
   /** With the secret of the installation, under which the secrets of S3 keys are sealed. */
   constructor(catalog: Catalog, clock: Clock, secret: Uint8Array) {
@@ -127,8 +129,13 @@ export class Credentials {
   async signingKey(id: string): Promise<(StoredCredential & { readonly secret: string }) | undefined> {
     const found = await this.#read('s3-key', id)
     if (found === undefined) return undefined
-    const stamp = stampOf('s3-key', id, found.version)
-    return { issued: issuedOf('s3-key', id, found.kept), stamp, secret: this.#seal.open(found.kept.proof, id) }
+    const { kept, version } = found
+    let secret = this.#opened.get(kept)
+    if (secret === undefined) {
+      secret = this.#seal.open(kept.proof, id)
+      this.#opened.set(kept, secret)
+    }
+    return { issued: issuedOf('s3-key', id, kept), stamp: stampOf('s3-key', id, version), secret }
   }
 
   /** Whether the credential with this stamp is still there, unchanged; it may have expired. Cheap. */

@@ -106,11 +106,10 @@ export class NoteBook {
     if (written === undefined) return nothingNoted
     if (known.kind !== directoryKind && (written.size !== known.size || written.modified !== known.modified))
       return nothingNoted
-    const attributes = Object.keys(written.attributes).length === 0 ? {} : { attributes: written.attributes }
-    const names = Object.entries(written.digests)
-    if (names.length === 0 || !isUnchanged(written, known)) return attributes
-    const digests = Object.fromEntries(names.map(([name, text]) => [name, new Uint8Array(Buffer.from(text, 'base64'))]))
-    return { ...attributes, digests: digests satisfies Partial<Record<DigestName, Uint8Array>> }
+    const attributes = isEmpty(written.attributes) ? undefined : written.attributes
+    const digests = isEmpty(written.digests) || !isUnchanged(written, known) ? undefined : bytesOf(written.digests)
+    if (digests === undefined) return attributes === undefined ? {} : { attributes }
+    return attributes === undefined ? { digests } : { digests, attributes }
   }
 
   /** For work on many files: spares most of them the question. */
@@ -177,9 +176,22 @@ function encode(known: Known, { digests = {}, attributes = {} }: Noted, settled:
   return Buffer.from(JSON.stringify(written))
 }
 
+/** Digests as they are noted, undone. */
+function bytesOf(noted: Written['digests']): Digests {
+  const digests: Partial<Record<DigestName, Uint8Array>> = {}
+  for (const name in noted) digests[name as DigestName] = new Uint8Array(Buffer.from(noted[name] ?? '', 'base64'))
+  return digests
+}
+
+/** Listings ask this of each of thousands. */
+function isEmpty(record: object): boolean {
+  for (const _ in record) return false
+  return true
+}
+
 function parse(value: Uint8Array): Written | undefined {
   try {
-    return JSON.parse(Buffer.from(value).toString()) as Written
+    return JSON.parse(Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString()) as Written
   } catch {
     return undefined
   }

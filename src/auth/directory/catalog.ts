@@ -23,6 +23,12 @@ export interface CatalogDirectoryOptions {
 export function catalogDirectory(options: CatalogDirectoryOptions): Directory {
   const { accounts, credentials, hasher, name: source = 'catalog' } = options
 
+  /** By the grants of a record, which lives until it changes: every request of S3 asks for its signer anew. */
+  const signers = new WeakMap<
+    readonly string[],
+    { readonly name: string; readonly version: string | undefined; readonly identity: Identity | undefined }
+  >()
+
   /** Undefined where the grants cannot be understood. */
   function identityOf(name: string, granted: readonly string[], user: Account | undefined): Identity | undefined {
     try {
@@ -106,8 +112,13 @@ export function catalogDirectory(options: CatalogDirectoryOptions): Directory {
       if (found === undefined) return undefined
       const user = await accounts.find(found.issued.name)
       if (objectionTo(found.issued, user) !== undefined) return undefined
-      const identity = identityOf(found.issued.name, found.issued.grants, user?.account)
-      return identity && { secret: found.secret, identity }
+      const { grants, name } = found.issued
+      let known = signers.get(grants)
+      if (known?.name !== name || known.version !== user?.version) {
+        known = { name, version: user?.version, identity: identityOf(name, grants, user?.account) }
+        signers.set(grants, known)
+      }
+      return known.identity && { secret: found.secret, identity: known.identity }
     },
   }
 }

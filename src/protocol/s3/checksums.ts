@@ -25,10 +25,13 @@ export interface Checksums {
 
 /** The checksums of an object, without reading its bytes; undefined where none is known. */
 export function checksumsOf({ attributes, digests }: Pick<Entry, 'attributes' | 'digests'>): Checksums | undefined {
-  const composite = /^([a-z0-9]+)=([A-Za-z0-9+/=]+-\d+)$/.exec(attributes?.[compositeAttribute] ?? '')
-  const name = checksumNames.find((each) => each === composite?.[1])
-  const value = composite?.[2]
-  if (name !== undefined && value !== undefined) return { type: 'COMPOSITE', values: [{ name, value }] }
+  const noted = attributes?.[compositeAttribute]
+  if (noted !== undefined) {
+    const composite = /^([a-z0-9]+)=([A-Za-z0-9+/=]+-\d+)$/.exec(noted)
+    const name = checksumNames.find((each) => each === composite?.[1])
+    const value = composite?.[2]
+    if (name !== undefined && value !== undefined) return { type: 'COMPOSITE', values: [{ name, value }] }
+  }
   if (digests === undefined) return undefined
   const values = shownOf(digests)
   return values.length === 0 ? undefined : { type: 'FULL_OBJECT', values }

@@ -29,7 +29,12 @@ export function xmlResponse(status: number, document: string, headers: readonly 
   }
 }
 
+/** The last second that was written: keys of one listing are often of one. */
+let second = { number: NaN, text: '' }
+
 /** A time as S3 writes it in XML: ISO 8601 with milliseconds. */
 export function xmlDate(milliseconds: number): string {
-  return new Date(milliseconds).toISOString()
+  const number = Math.floor(milliseconds / 1000)
+  if (second.number !== number) second = { number, text: new Date(number * 1000).toISOString().slice(0, -4) }
+  return `${second.text}${String(Math.trunc(milliseconds - number * 1000)).padStart(3, '0')}Z`
 }
