@@ -33,6 +33,8 @@ describe('which surface answers', () => {
     ['GET', { 'x-api-key': 'k' }, 'http'],
     ['PUT', { authorization: 'bearer t' }, 'http'],
     ['BREW', {}, 'webdav'],
+    ['POST', {}, 'webdav'],
+    ['POST', { 'content-type': 'application/x-www-form-urlencoded' }, 'webdav'],
   ])('%s with %j: %s', async (method, headers, surface) => {
     const asked: string[] = []
     const gateway = open({ asked })
@@ -40,6 +42,21 @@ describe('which surface answers', () => {
     // Bearer tokens and API keys have no directory here: the refusal comes in the dialect that would have answered.
     const answered = await gateway.handle(request(method, '/a', headers))
     expect(new Map(answered.headers).get('X-Surface')).toBe(surface)
+  })
+
+  it('is S3 for the form of a browser, unless a login of another surface comes with it', async () => {
+    const form = { 'content-type': 'multipart/form-data; boundary=x' }
+    for (const [method, headers, spoken, surface] of [
+      ['POST', form, ['webdav', 's3'], 's3'],
+      ['POST', form, ['webdav', 'http'], 'webdav'],
+      ['PUT', form, ['webdav', 's3'], 'webdav'],
+      ['POST', { ...form, 'x-api-key': 'k' }, ['webdav', 's3'], 'webdav'],
+      ['POST', { ...form, authorization: alice }, ['webdav', 's3'], 'webdav'],
+    ] as const) {
+      const gateway = open({ spoken: new Map([['main', spoken]]) })
+      const answered = await gateway.handle(request(method, '/a', headers))
+      expect(new Map(answered.headers).get('X-Surface'), `${method} ${JSON.stringify(headers)}`).toBe(surface)
+    }
   })
 
   it('is the only one of its listener, where there is only one', async () => {

@@ -159,8 +159,7 @@ class OneGateway implements Gateway {
     const allowed = preflight(request, crossOrigin)
     if (allowed !== undefined) return allowed
     // What is signed comes from whoever holds the key: a browser adds nothing to it.
-    if (notes.surface !== 's3' && isForged(request, crossOrigin))
-      throw new Failure('denied', 'A page of another origin must not do this. Allow its origin under cors.origins.')
+    if (notes.surface !== 's3' && isForged(request, crossOrigin)) throw forged()
     const target = protocol.target?.(request) ?? withoutBase(targetOf(request), this.#options.basePath)
     if (target.path !== healthPath && target.path !== readyPath) limits?.enter(request)
     if (isOwnPath(target.path) && !isWithin(target.path, principalsPath)) {
@@ -196,10 +195,12 @@ class OneGateway implements Gateway {
     notes: RequestNotes,
     signed: Signed,
   ): Promise<HttpResponse> {
-    const { signatures, limits, bucketCors } = this.#options
+    const { signatures, limits, bucketCors, crossOrigin } = this.#options
     // Browsers sign no preflight, and nobody else asks this of S3.
     if (request.method === 'OPTIONS' && bucketCors !== undefined) return bucketCors.preflight(request, target)
     const { identity, request: verified } = await signatures.verify(request, target)
+    // A browser asks nobody whether a page may send a form, and this one nobody has signed.
+    if (verified.signedBy === 'nobody' && request.method === 'POST' && isForged(request, crossOrigin)) throw forged()
     signed.home = identity.home
     notes.user = principalOf(identity)
     limits?.enterAs(notes.user, request)
@@ -287,6 +288,10 @@ async function openedBy(
     if (opened !== undefined) return opened
   }
   return undefined
+}
+
+function forged(): Failure {
+  return new Failure('denied', 'A page of another origin must not do this. Allow its origin under cors.origins.')
 }
 
 /** `OPTIONS *` (RFC 9110 §9.3.7) asks about the server as a whole, which answers as its root does. */

@@ -63,8 +63,12 @@ export function mechanismOf({ method, headers }: HttpRequest, pairs: readonly Pa
     return { by: 'query', parameters }
   }
   if (headers.has('x-api-key')) throw otherSurface()
-  const isForm = method === 'POST' && /^\s*multipart\/form-data\b/i.test(headers.get('content-type')?.[0] ?? '')
-  return { by: isForm ? 'form' : 'nobody' }
+  return { by: isForm({ method, headers }) ? 'form' : 'nobody' }
+}
+
+/** Whether a request is a form with files, as browsers send them. */
+export function isForm({ method, headers }: Pick<HttpRequest, 'method' | 'headers'>): boolean {
+  return method === 'POST' && /^\s*multipart\/form-data\b/i.test(headers.get('content-type')?.[0] ?? '')
 }
 
 /** Whatever has to do with signing, decoded; each may come once. */
