@@ -7,6 +7,7 @@ import { Beneath } from './beneath.js'
 import type { LocalContext } from './local-context.js'
 import { type Known, knownOf } from './local-facts.js'
 import { list } from './local-list.js'
+import { batchEntries } from './local-members.js'
 import { Listings } from './local-listings.js'
 import { memoryNotes, NoteBook } from './local-notes.js'
 import { Pace } from './local-pace.js'
@@ -104,7 +105,7 @@ describe('pages of a listing', () => {
     expect(costs.reduce((sum, { read }) => sum + read, 0)).toBe(11)
     expect(Math.max(...costs.slice(1).map(({ read }) => read))).toBe(1)
     // A batch of each folder that is come to, and the folder itself.
-    expect(Math.max(...costs.map(({ looked }) => looked))).toBeLessThanOrEqual(2 * 250 + 2)
+    expect(Math.max(...costs.map(({ looked }) => looked))).toBeLessThanOrEqual(2 * batchEntries + 2)
   })
 
   it('go straight to where the prefix leads', async () => {
