@@ -163,7 +163,7 @@ function commonElements(
 
 function contentsOf({ listed }: KeyPage, encode: (text: string) => string, owner: string): readonly string[] {
   return listed.map(({ text: key, entry }) =>
-    entry === undefined ? '' : element('Contents', text('Key', encode(key)), factsOf(entry), owner),
+    entry === undefined ? '' : `<Contents>${text('Key', encode(key))}${factsOf(entry)}${owner}</Contents>`,
   )
 }
 
@@ -176,15 +176,15 @@ function commonPrefixesOf({ listed }: KeyPage, encode: (text: string) => string)
 /** What is said of an object in every listing. */
 function factsOf(entry: Entry): string {
   const { modified, size } = entry
+  const facts = `<LastModified>${xmlDate(modified)}</LastModified>${text('ETag', `"${s3Etag(entry)}"`)}`
+  return `${facts}${checksumFacts(entry)}<Size>${size}</Size><StorageClass>STANDARD</StorageClass>`
+}
+
+function checksumFacts(entry: Entry): string {
   const checksums = checksumsOf(entry)
-  return (
-    text('LastModified', xmlDate(modified)) +
-    text('ETag', `"${s3Etag(entry)}"`) +
-    (checksums?.values ?? []).map(({ name }) => text('ChecksumAlgorithm', name.toUpperCase())).join('') +
-    text('ChecksumType', checksums?.type) +
-    text('Size', size) +
-    text('StorageClass', 'STANDARD')
-  )
+  if (checksums === undefined) return ''
+  const names = checksums.values.map(({ name }) => text('ChecksumAlgorithm', name.toUpperCase()))
+  return names.join('') + text('ChecksumType', checksums.type)
 }
 
 /** Percent-encoding that every client undoes alike, those too that read `+` as a space or do not. */
