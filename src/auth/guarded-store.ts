@@ -20,8 +20,8 @@ import type {
 
 /**
  * A store with one caller's rights around it: which method needs which action is written here and nowhere else. One is
- * made for each request, so it holds nothing of its own. An ability is there where the store has it. A multipart upload is
- * named by an id that says nothing of its path: whoever offers `uploads` must bind the two, so they do not pass.
+ * made for each request, so it holds nothing of its own. An ability is there where the store has it, but for rooms: their
+ * names say nothing of a path. Uploads bind the two, and are guarded beside this.
  */
 export class GuardedStore implements Store {
   readonly #store: Store

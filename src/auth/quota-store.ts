@@ -14,9 +14,10 @@ export interface Quota {
 }
 
 /**
- * A store in which no more than so many bytes come to lie below a home. Counted is the size of files and of the parts of uploads, of all writers;
- * refused is what a caller with the quota writes: `no-space` (`quota-not-exceeded`, RFC 4331 §6), before the body where
- * its length is known, as soon as there is too much of it where it is not. All paths must lie below the home.
+ * A store in which no more than so many bytes come to lie below a home. Counted is the size of files, and of the parts of
+ * uploads, of all writers; refused is what a caller with the quota writes: `no-space` (`quota-not-exceeded`, RFC 4331 §6),
+ * before the body where its length is known, as soon as there is too much of it where it is not. All paths must lie below
+ * the home.
  */
 export function withinQuota(store: Store, quota: Quota): Store {
   const { home, quotaBytes, usage } = quota
