@@ -138,22 +138,28 @@ export class LocalRoom {
     return this.#isLocked
   }
 
-  /** Bytes of each slot; undefined where that is not decided. Only for who has locked the room. */
-  slotBytes(): number | undefined {
-    const known = this.context.rooms.slotBytes.get(this.#name)
-    if (known !== undefined) return known
-    const { slotBytes } = this.survey()
-    if (slotBytes !== undefined) this.#remember(slotBytes)
-    return slotBytes
-  }
-
-  /** Gives the one file, made where it is missing, to write. Only for who has locked the room. */
-  openWhole(slotBytes: number): number {
+  /**
+   * The one file, to write, and the bytes of each slot; where none was made yet it is made with slots of `offered` bytes.
+   * Undefined where nothing was offered, and where the file has gone, because it has become somebody's and then the
+   * process died: what was in it is no longer here, and another must not be taken for it. Only for who has locked the room.
+   */
+  openWhole(offered: number | undefined): { readonly fd: number; readonly slotBytes: number } | undefined {
     const { calls } = this.context.beneath
-    const flags = constants.O_RDWR | constants.O_CREAT
-    const fd = required(calls.openAt(this.fd, wholeName(slotBytes), flags, 0o666), rootPath)
+    let decided = this.context.rooms.slotBytes.get(this.#name)
+    if (decided === undefined) {
+      const { slotBytes, claims, parts } = this.survey()
+      if (slotBytes === undefined && (claims.size > 0 || [...parts].some((name) => name.startsWith('s'))))
+        return undefined
+      decided = slotBytes
+    }
+    const slotBytes = decided ?? offered
+    if (slotBytes === undefined) return undefined
+    const flags = decided === undefined ? constants.O_RDWR | constants.O_CREAT | constants.O_EXCL : constants.O_RDWR
+    const fd = calls.openAt(this.fd, wholeName(slotBytes), flags, 0o666)
+    if (fd === -errno.ENOENT) return undefined
+    required(fd, rootPath)
     this.#remember(slotBytes)
-    return fd
+    return { fd, slotBytes }
   }
 
   survey(): Survey {

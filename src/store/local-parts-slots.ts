@@ -1,7 +1,7 @@
 import { closeSync, constants } from 'node:fs'
 import { constants as system } from 'node:os'
 import { rootPath } from '../core/path.js'
-import { required } from './local-context.js'
+import { lookInto, required } from './local-context.js'
 import { claimName, type LocalRoom, partOf, wholeName } from './local-parts-room.js'
 import { Staging } from './local-staging.js'
 import type { PartOptions } from './part-rooms.js'
@@ -37,33 +37,29 @@ export async function claimSlot(
   const { calls } = room.context.beneath
   if (length === undefined || length === 0) return undefined
   const unlock = await room.lock(signal)
-  let claim = -1
+  let whole: number | undefined
   try {
     if (!room.isLocked) return undefined
-    let slotBytes = room.slotBytes()
-    if (slotBytes === undefined && (number === 1 || length >= fullPartBytes)) slotBytes = length
-    if (slotBytes === undefined || length > slotBytes) return undefined
+    const opened = room.openWhole(number === 1 || length >= fullPartBytes ? length : undefined)
+    if (opened === undefined) return undefined
+    const { slotBytes } = opened
+    whole = opened.fd
     const position = (number - 1) * slotBytes
-    if (position + length > wholeLimitBytes) return undefined
-    claim = openClaim(room, number)
+    if (length > slotBytes || position + length > wholeLimitBytes) return undefined
+    const claim = openClaim(room, number)
     if (claim < 0) return undefined
-    const name = wholeName(slotBytes)
-    const fd = room.openWhole(slotBytes)
-    const held = claim
-    claim = -1
+    const file = { directory: room.fd, fd: whole, name: wholeName(slotBytes), position }
+    whole = undefined
     return {
-      file: Staging.adopt(room.context, rootPath, { directory: room.fd, fd, name, position }),
-      release: () => closeSync(held),
+      file: Staging.adopt(room.context, rootPath, file),
+      release: () => closeSync(claim),
       giveUp: () => {
         calls.unlinkAt(room.fd, claimName(number), false)
-        closeSync(held)
+        closeSync(claim)
       },
     }
-  } catch (error) {
-    if (claim >= 0) calls.unlinkAt(room.fd, claimName(number), false)
-    throw error
   } finally {
-    if (claim >= 0) closeSync(claim)
+    if (whole !== undefined) closeSync(whole)
     unlock()
   }
 }
@@ -101,9 +97,10 @@ function lockClaim(room: LocalRoom, number: number): number {
   const fd = calls.openAt(room.fd, claimName(number), O_RDWR, 0)
   if (fd < 0) return fd
   const locked = calls.flock(fd, true)
-  if (locked >= 0) return fd
+  // Who had it may have taken its name away before letting go: then the lock says nothing.
+  if (locked >= 0 && lookInto(room.context, fd, rootPath).links > 0) return fd
   closeSync(fd)
-  return locked
+  return -errno.EWOULDBLOCK
 }
 
 function isFinished(room: LocalRoom, number: number): boolean {

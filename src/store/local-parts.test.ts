@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -134,6 +135,21 @@ describe.runIf(withAddon)('the file of slots', () => {
     expect(await late).toBe('not-found')
     expect(readFileSync(join(root, 'f')).equals(Buffer.concat([bytes(1), bytes(2)]))).toBe(true)
     await vi.waitFor(() => expect(readdirSync(root)).toEqual(['f']))
+  })
+
+  it('is never made anew where it has become a file and the room is still there', async () => {
+    const [store, other] = [await open(), await open()]
+    const room = await store.parts.open(p('/f'))
+    const stored = [await send(store, room, 1), await send(store, room, 2)]
+    // As a process leaves it that dies right after the rename.
+    renameSync(join(root, '.postern-parts', room, `whole-${size}`), join(root, 'f'))
+    for (const one of [store, other])
+      for (const number of [1, 2, 3]) expect((await send(one, room, number)).place).toMatch(/^p/)
+    await store.parts.drop(room, stored[1]!)
+    for (const list of [stored, stored.slice(0, 1)])
+      expect(await kindOf(store.parts.become(room, p('/g'), list))).toBe('not-found')
+    expect(readdirSync(root).sort()).toEqual(['.postern-parts', 'f'])
+    await store.parts.close(room)
   })
 
   it('is copied over to another disk, to which it cannot be renamed', async ({ skip }) => {
