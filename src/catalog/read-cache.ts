@@ -222,11 +222,10 @@ function byName(one: NamedItem, other: NamedItem): number {
   return Buffer.compare(Buffer.from(one.name), Buffer.from(other.name))
 }
 
-/** A copy each time: whoever gets it may change it. */
+/** A copy each time: whoever gets it may change it. In memory that small buffers share, which are many in a listing. */
 function bytesOf(value: string): Uint8Array {
-  const bytes = new Uint8Array(value.length)
-  Buffer.from(bytes.buffer).write(value, 'latin1')
-  return bytes
+  const { buffer, byteOffset, length } = Buffer.from(value, 'latin1')
+  return new Uint8Array(buffer, byteOffset, length)
 }
 
 function inner<Key, Name, Value>(maps: Map<Key, Map<Name, Value>>, key: Key): Map<Name, Value> {

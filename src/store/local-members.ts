@@ -4,7 +4,7 @@ import { Failure } from '../core/failure.js'
 import { memberOf, nameOf, rootPath, type StorePath } from '../core/path.js'
 import { throwIfAborted } from './aborted.js'
 import { absentOr, isAbsent, isReserved, type LocalContext } from './local-context.js'
-import { entryOf, isForeign, type Known, knownOf } from './local-facts.js'
+import { entryOf, entryOfKnown, isForeign, type Known, knownOf } from './local-facts.js'
 import { isReservedName, namesIn } from './local-names.js'
 import { nothingNoted } from './local-notes.js'
 import { shown } from './local-write.js'
@@ -125,8 +125,12 @@ export class Members {
         kind = target[fact.kind]
       }
       if (isForeign(kind)) continue
-      entries.push(entryOf(member.path, facts, at))
-      known?.push(knownOf(facts, at))
+      if (known === undefined) entries.push(entryOf(member.path, facts, at))
+      else {
+        const one = knownOf(facts, at)
+        known.push(one)
+        entries.push(entryOfKnown(member.path, one))
+      }
     }
     return entries
   }

@@ -67,5 +67,5 @@ function shownOf(digests: Digests): ShownChecksum[] {
 }
 
 function base64(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')
+  return Buffer.from(bytes).toString('base64')
 }

@@ -9,9 +9,7 @@ export function s3Etag({ etag, attributes, digests }: Pick<Entry, 'etag' | 'attr
   const kept = attributes?.['s3-etag']
   if (kept !== undefined) return kept
   const md5 = digests?.md5
-  return md5 === undefined
-    ? opaqueEtag({ etag })
-    : Buffer.from(md5.buffer, md5.byteOffset, md5.byteLength).toString('hex')
+  return md5 === undefined ? opaqueEtag({ etag }) : Buffer.from(md5).toString('hex')
 }
 
 /** Whether nothing better can be shown of a file than that: nobody has computed the MD5 of its bytes yet. */
