@@ -8,10 +8,10 @@ import { describeForeign } from './tools.js'
 describeForeign('restic', ['program: restic'], () => {
   const site = withS3Site()
 
-  async function restic(...args: readonly string[]): Promise<string> {
-    return await site.ok('restic', ['--no-cache', ...args], {
+  async function restic(scheme: 'http' | 'https', ...args: readonly string[]): Promise<string> {
+    return await site.ok('restic', ['--no-cache', '--cacert', site.certificate, ...args], {
       ...site.env,
-      RESTIC_REPOSITORY: `s3:${site.http}/backups/laptop`,
+      RESTIC_REPOSITORY: `s3:${site[scheme]}/backups/${scheme}`,
       RESTIC_PASSWORD: 'of the repository',
     })
   }
@@ -20,19 +20,28 @@ describeForeign('restic', ['program: restic'], () => {
     const tree = join(site.home, 'tree')
     await smallTree(tree)
     await randomFile(join(tree, 'big'), 20 << 20)
-    await restic('init')
-    await restic('backup', 'tree')
+    await restic('http', 'init')
+    await restic('http', 'backup', 'tree')
     await writeFile(join(tree, 'a.txt'), 'changed\n')
-    await restic('backup', 'tree')
-    expect(await restic('check', '--read-data')).toContain('no errors were found')
-    await restic('restore', 'latest', '--target', 'restored')
+    await restic('http', 'backup', 'tree')
+    expect(await restic('http', 'check', '--read-data')).toContain('no errors were found')
+    await restic('http', 'restore', 'latest', '--target', 'restored')
     await expectSameTree(tree, join(site.home, 'restored/tree'))
-    expect(await namesBelow(join(site.server.root, 'backups/laptop'))).toContain('config')
-    await restic('forget', '--keep-last', '1', '--prune')
-    expect(JSON.parse(await restic('snapshots', '--json'))).toHaveLength(1)
-    expect(await restic('check', '--read-data')).toContain('no errors were found')
+    expect(await namesBelow(join(site.server.root, 'backups/http'))).toContain('config')
+    await restic('http', 'forget', '--keep-last', '1', '--prune')
+    expect(JSON.parse(await restic('http', 'snapshots', '--json'))).toHaveLength(1)
+    expect(await restic('http', 'check', '--read-data')).toContain('no errors were found')
     const locks = (await namesBelow(join(site.server.root, 'backups'))).filter((name) => name.includes('locks/'))
     expect(locks, 'restic has removed its locks').toEqual([])
+  })
+
+  it('backs up and restores over TLS, where it signs in another way', async () => {
+    const tree = join(site.home, 'small tree')
+    await smallTree(tree)
+    await restic('https', 'init')
+    await restic('https', 'backup', 'small tree')
+    await restic('https', 'restore', 'latest', '--target', 'restored over TLS')
+    await expectSameTree(tree, join(site.home, 'restored over TLS/small tree'))
   })
 })
 
