@@ -1,4 +1,3 @@
-import { isForm } from '../auth/sigv4/mechanism.js'
 import { header } from '../core/http.js'
 import type { HttpRequest } from '../core/http.js'
 import { bucketOfHost, hostNameOf } from '../protocol/s3/address.js'
@@ -11,8 +10,8 @@ export type SurfaceName = (typeof surfaceNames)[number]
 
 /**
  * Which dialect answers a request, decided once: the only one its listener speaks; S3 for a host of `s3Hosts` (lower
- * case) or below one, for what is signed as S3 signs and for forms; WebDAV for a method that only WebDAV has, HTTP for an
- * API key or a bearer token, WebDAV for everything else; what a listener does not speak goes to the first that it does.
+ * case) or below one, and for what is signed as S3 signs in a header or a query; WebDAV for a method that only WebDAV
+ * has, HTTP for an API key or a bearer token, WebDAV for everything else; what a listener does not speak goes to the first that it does.
  */
 export function surfaceOf(
   request: HttpRequest,
@@ -38,16 +37,12 @@ function isS3Host(request: HttpRequest, hosts: readonly string[]): boolean {
   return hosts.length > 0 && (hosts.includes(hostNameOf(request)) || bucketOfHost(request, hosts) !== undefined)
 }
 
-/**
- * AWS Signature Version 4, or 2, which is told by name that it is too old; a browser's question whether a page may send
- * such; and a browser's form, which has the signature among its fields, and which nobody else takes.
- */
+/** AWS Signature Version 4, or 2, which is told by name that it is too old; and a browser's question whether a page may send such. */
 function isSigned({ method, headers, target }: HttpRequest): boolean {
   if (method === 'OPTIONS' && /\bx-amz-date\b/i.test(header({ headers }, 'access-control-request-headers') ?? ''))
     return true
   const authorization = headers.get('authorization')
   if (authorization !== undefined) return authorization.some((value) => /^AWS(?:4-|\s)/.test(value))
-  if (isForm({ method, headers }) && !headers.has('x-api-key')) return true
   const mark = target.indexOf('?')
   return mark !== -1 && /[?&](?:X-Amz-(?:Algorithm|Credential|Signature)|AWSAccessKeyId)=/.test(target.slice(mark))
 }

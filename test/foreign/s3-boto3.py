@@ -166,7 +166,9 @@ def forms():
         )
         text += f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="it.txt"\r\n\r\n'
         body = text.encode() + content + f"\r\n--{edge}--\r\n".encode()
-        return fetch(post["url"], "POST", body, {"Content-Type": f"multipart/form-data; boundary={edge}"})
+        # Nothing but the host says that it is for S3.
+        url = post["url"].replace("127.0.0.1", "localhost")
+        return fetch(url, "POST", body, {"Content-Type": f"multipart/form-data; boundary={edge}"})
 
     fields = {**post["fields"], "x-amz-meta-note": "noted"}
     same(send(fields, b"of a form\r\n--not the edge")[0], 204)

@@ -19,7 +19,7 @@ const checks = [
 ]
 
 describeForeign('boto3', ['file: /usr/lib/python3/dist-packages/boto3/__init__.py'], () => {
-  const site = withS3Site()
+  const site = withS3Site({ config: 's3: { hosts: [localhost] }' })
 
   describe.each(['http', 'https'] as const)('over %s', (scheme) => {
     const results = new Map<string, string | null>()

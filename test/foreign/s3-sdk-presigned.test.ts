@@ -17,7 +17,7 @@ import { sdkClient } from './s3-sdk.js'
 import { withS3Site } from './s3-site.js'
 
 describe('AWS SDK for JavaScript: signed links and forms', () => {
-  const site = withS3Site()
+  const site = withS3Site({ config: 's3: { hosts: [localhost] }' })
   const Bucket = 'signed'
 
   beforeAll(async () => {
@@ -106,7 +106,8 @@ describe('AWS SDK for JavaScript: signed links and forms', () => {
       for (const [name, value] of Object.entries({ ...fields, 'Content-Type': 'text/plain', ...changes }))
         form.append(name, value)
       form.append('file', new Blob([content], { type: 'text/plain' }), 'a file ü.txt')
-      const answer = await fetch(url, { method: 'POST', body: form })
+      // Nothing but the host says that it is for S3.
+      const answer = await fetch(url.replace('127.0.0.1', 'localhost'), { method: 'POST', body: form })
       return [answer.status, /<(?:Code|Key)>(.*)<\/(?:Code|Key)>/.exec(await answer.text())?.[1]]
     }
     expect(await post({}, 'from a form')).toEqual([201, 'forms/a file ü.txt'])

@@ -18,7 +18,8 @@ const fromPages = [
 
 it('takes a form that nobody has signed from anybody but the pages of other origins', async () => {
   await using server = await startServer({
-    config: 'anonymous: { grants: ["rw:/open/**"] }\ncors: { origins: [https://listed.example] }\n',
+    config:
+      'anonymous: { grants: ["rw:/open/**"] }\ncors: { origins: [https://listed.example] }\ns3: { hosts: ["127.0.0.1"] }\n',
   })
   await mkdir(join(server.root, 'open'))
   for (const [page, status] of fromPages) {
@@ -33,7 +34,9 @@ it('takes a form that nobody has signed from anybody but the pages of other orig
 })
 
 it('takes no such form where nobody may write without a login', async () => {
-  await using server = await startServer({ config: 'anonymous: { grants: ["r:/open/**"] }\n' })
+  await using server = await startServer({
+    config: 'anonymous: { grants: ["r:/open/**"] }\ns3: { hosts: ["127.0.0.1"] }\n',
+  })
   await mkdir(join(server.root, 'open'))
   const headers = { 'Content-Type': 'multipart/form-data; boundary=edge' }
   const answer = await server.request('POST', '/open', { as: null, headers, body: form })

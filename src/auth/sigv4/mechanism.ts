@@ -67,7 +67,7 @@ export function mechanismOf({ method, headers }: HttpRequest, pairs: readonly Pa
 }
 
 /** Whether a request is a form with files, as browsers send them. */
-export function isForm({ method, headers }: Pick<HttpRequest, 'method' | 'headers'>): boolean {
+function isForm({ method, headers }: Pick<HttpRequest, 'method' | 'headers'>): boolean {
   return method === 'POST' && /^\s*multipart\/form-data\b/i.test(headers.get('content-type')?.[0] ?? '')
 }
 
