@@ -4,6 +4,7 @@ import { Failure } from '../../core/failure.js'
 import type { HttpRequest, HttpResponse } from '../../core/http.js'
 import type { Protocol } from '../protocol.js'
 import { readTarget } from './address.js'
+import type { S3Target } from './address.js'
 import type { S3Settings } from './context.js'
 import { faultS3, refuseS3 } from './failures.js'
 import { handlers } from './handlers.js'
@@ -15,11 +16,19 @@ import { S3Query } from './query.js'
  * requests that the verifier of signatures has let through.
  */
 export function createS3(settings: S3Settings): Protocol {
+  /** What a request names is read before it is verified and needed again after: its head is the same then. */
+  const targets = new WeakMap<HttpRequest['headers'], { readonly text: string; readonly target: S3Target }>()
+
   return {
-    target: (request) => readTarget(request, settings),
+    target(request) {
+      const target = readTarget(request, settings)
+      targets.set(request.headers, { text: request.target, target })
+      return target
+    },
     async handle(request, _target, session): Promise<HttpResponse> {
       requireVerified(request)
-      const target = readTarget(request, settings)
+      const known = targets.get(request.headers)
+      const target = known?.text === request.target ? known.target : readTarget(request, settings)
       const query = new S3Query(target.query)
       const operation = handlers[operationOf(request, target, query)]
       const { status, headers, ...rest } = await operation({ request, target, query, session, settings })
