@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
@@ -46,7 +47,7 @@ describeForeign('restic', ['program: restic'], () => {
 })
 
 /** Its library signs the host without the port: only with the port of the scheme that is what it sends. */
-const annexHost = '127.91.17.80'
+const annexHost = `127.${randomInt(64, 255)}.${randomInt(1, 255)}.80`
 
 describeForeign('git-annex', ['program: git-annex', 'program: git', 'right: root'], () => {
   const site = withS3Site({ alsoAt: `${annexHost}:80` })

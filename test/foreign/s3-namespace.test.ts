@@ -24,27 +24,36 @@ import { describeForeign } from './tools.js'
 describeForeign('curl signs by itself', ['program: curl'], () => {
   const site = withS3Site()
 
-  async function curl(target: string, ...args: readonly string[]): Promise<string> {
+  async function curl(at: 'http' | 'https', target: string, ...args: readonly string[]): Promise<string> {
     const { accessKeyId, secretAccessKey } = site.key
     // Older ones do not say by themselves what the signature holds for.
     const payload = ['-H', 'x-amz-content-sha256: UNSIGNED-PAYLOAD']
     const signing = ['--aws-sigv4', 'aws:amz:us-east-1:s3', '-u', `${accessKeyId}:${secretAccessKey}`, ...payload]
-    return await site.ok('curl', ['-sS', '-w', '\n%{http_code}', ...signing, ...args, `${site.http}/${target}`])
+    return await site.ok('curl', ['-sS', '-w', '\n%{http_code}', ...signing, ...args, `${site[at]}/${target}`])
   }
 
   it('makes a bucket, puts, gets, lists and deletes', async () => {
-    expect(await curl('signed', '-X', 'PUT')).toBe('\n200')
+    expect(await curl('http', 'signed', '-X', 'PUT')).toBe('\n200')
     await writeFile(join(site.home, 'file'), 'by curl\n')
-    expect(await curl('signed/folder/file', '-X', 'PUT', '--data-binary', '@file')).toBe('\n200')
+    expect(await curl('http', 'signed/folder/file', '-X', 'PUT', '--data-binary', '@file')).toBe('\n200')
     expect(await readFile(join(site.server.root, 'signed/folder/file'), 'utf8')).toBe('by curl\n')
-    expect(await curl('signed/uploaded', '-T', 'file')).toBe('\n200')
-    expect(await curl('signed/folder/file')).toBe('by curl\n\n200')
-    expect(await curl('signed/folder/file', '-r', '3-6')).toBe('curl\n206')
-    expect(await curl('signed')).toMatch(/<Key>folder\/file<\/Key>[^]*<Key>uploaded<\/Key>[^]*\n200$/)
-    expect(await curl('signed/none')).toMatch(/<Code>NoSuchKey<\/Code>[^]*\n404$/)
-    expect(await curl('signed/uploaded', '-X', 'DELETE')).toBe('\n204')
-    expect(await curl('signed/uploaded', '-X', 'DELETE')).toBe('\n204')
+    expect(await curl('http', 'signed/uploaded', '-T', 'file')).toBe('\n200')
+    expect(await curl('http', 'signed/folder/file')).toBe('by curl\n\n200')
+    expect(await curl('http', 'signed/folder/file', '-r', '3-6')).toBe('curl\n206')
+    expect(await curl('http', 'signed')).toMatch(/<Key>folder\/file<\/Key>[^]*<Key>uploaded<\/Key>[^]*\n200$/)
+    expect(await curl('http', 'signed/none')).toMatch(/<Code>NoSuchKey<\/Code>[^]*\n404$/)
+    expect(await curl('http', 'signed/uploaded', '-X', 'DELETE')).toBe('\n204')
+    expect(await curl('http', 'signed/uploaded', '-X', 'DELETE')).toBe('\n204')
     expect(await namesBelow(join(site.server.root, 'signed'))).toEqual(['folder', 'folder/file'])
+  })
+
+  it('does so over HTTP/2 as well', async () => {
+    await mkdir(join(site.server.root, 'second'))
+    await writeFile(join(site.home, 'two'), 'by HTTP/2')
+    const secure = ['--http2', '--cacert', site.certificate, '-w', ' %{http_version} %{http_code}']
+    expect(await curl('https', 'second/file', ...secure, '-T', 'two')).toBe(' 2 200')
+    expect(await curl('https', 'second/file', ...secure)).toBe('by HTTP/2 2 200')
+    expect(await readFile(join(site.server.root, 'second/file'), 'utf8')).toBe('by HTTP/2')
   })
 })
 
@@ -131,7 +140,7 @@ describeForeign('a server that dies in the middle of an upload of the aws cli', 
     const client = sdkClientOf(server.url, key)
     const Bucket = 'crash'
     await mkdir(join(server.root, Bucket))
-    const bytes = await randomFile(join(home, 'big'), 24 << 20)
+    const bytes = await randomFile(join(home, 'big'), 32 << 20)
     // Slow enough to be caught in the middle.
     await writeFile(join(home, 'config'), '[default]\ns3 =\n  max_bandwidth = 8MB/s\n  max_concurrent_requests = 1\n')
     const env = { ...clientEnvironment(home, key), AWS_CONFIG_FILE: join(home, 'config'), AWS_MAX_ATTEMPTS: '1' }
