@@ -10,10 +10,14 @@ export const workFolder = join(tmpdir(), 'postern-bench-work')
 const image = join(workFolder, 'scratch.img')
 const mountPoint = join(workFolder, 'fs')
 const kept = join(workFolder, 'documents')
+const keptMillions = join(workFolder, 'millions')
 
 /** What the peers serve; /data of it is only read, /w is for writing. */
 export const root = join(mountPoint, 'root')
 const data = join(root, 'data')
+/** Apart from the others: whoever serves a tree may go through all of it when it starts. */
+const millions = join(root, 'millions')
+const isMillion = (name) => name.endsWith('million')
 
 /** @param {string} path of a URL */
 export const onDisk = (path) => join(root, path)
@@ -96,7 +100,7 @@ function unmount(folder) {
 
 /** Takes the scratch space away. The documents stay for the next run. */
 export function removeSite() {
-  for (const folder of [data, mountPoint]) unmount(folder)
+  for (const folder of [data, millions, mountPoint]) unmount(folder)
   fs.rmSync(image, { force: true })
   for (const folder of [onDisk('w'), join(mountPoint, 'state')]) fs.rmSync(folder, { recursive: true, force: true })
 }
@@ -111,16 +115,24 @@ export function makeSite(documents) {
   fs.mkdirSync(mountPoint, { recursive: true })
   fs.chmodSync(workFolder, 0o755)
   const isNew = isRoot && mountNew()
-  const folder = isNew ? kept : data
-  fs.mkdirSync(folder, { recursive: true })
-  for (const name of documents) buildDocument(folder, name)
-  fs.chmodSync(folder, 0o755)
+  const large = [...documents].filter(isMillion)
+  const folders = isNew ? { usual: kept, large: keptMillions } : { usual: data, large: millions }
+  for (const folder of [folders.usual, ...(large.length > 0 ? [folders.large] : [])]) {
+    fs.mkdirSync(folder, { recursive: true })
+    fs.chmodSync(folder, 0o755)
+  }
+  for (const name of documents) buildDocument(isMillion(name) ? folders.large : folders.usual, name)
   for (const each of [onDisk('w'), join(mountPoint, 'state')]) fs.mkdirSync(each)
   if (isNew) {
-    fs.mkdirSync(data)
-    run('mount', '--bind', '-o', 'ro', kept, data)
+    mountReadOnly(kept, data)
+    if (large.length > 0) mountReadOnly(keptMillions, millions)
   }
   return isNew
+}
+
+function mountReadOnly(folder, place) {
+  fs.mkdirSync(place)
+  run('mount', '--bind', '-o', 'ro', folder, place)
 }
 
 function mountNew() {

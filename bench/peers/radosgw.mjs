@@ -72,7 +72,11 @@ ceph-mon -i a -f &
 osd=$(cat /proc/sys/kernel/random/uuid)
 ceph osd new $osd
 ceph-osd -i 0 --mkfs --osd-uuid $osd
-ceph-osd -i 0 -f &
+(
+  # It may give up where it speaks before the monitor has told it which cluster this is.
+  trap 'kill $!; exit' TERM
+  while :; do ceph-osd -i 0 -f & wait $! && break; done
+) &
 radosgw -n client.rgw -f &
 while jobs %3 >/dev/null 2>&1; do wait %3 || true; done`,
   ],

@@ -6,7 +6,7 @@ import { queryOf } from '../lib/s3-sign.mjs'
 const keys = 1_000_000
 const perPage = 1000
 
-const targetOf = (prefix, more) => `/data?${queryOf({ 'list-type': '2', prefix, ...more })}`
+const targetOf = (prefix, more) => `/millions?${queryOf({ 'list-type': '2', prefix, ...more })}`
 
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]
 
