@@ -28,6 +28,19 @@ describe('PROPFIND', () => {
     expect([...hrefsOf(answer)].sort()).toEqual([`${path}/`, `${path}/a/`, `${path}/a/b/`, `${path}/a/b/c`])
   })
 
+  it('tells the type of a member that GET gives, where it is asked for by name or not', async () => {
+    const { path } = await freshFolder(server)
+    const type = 'application/x-of-its-own'
+    await server.request('PUT', `${path}/f.txt`, { headers: { 'Content-Type': type }, body: 'f' })
+    expect((await server.request('GET', `${path}/f.txt`)).headers.get('content-type')).toEqual([type])
+    for (const body of [propfind('getcontenttype'), ''])
+      for (const depth of ['0', '1', 'infinity']) {
+        const at = depth === '0' ? `${path}/f.txt` : path
+        const answer = await server.request('PROPFIND', at, { headers: { Depth: depth }, body })
+        expect(answer.text, `${depth} ${body}`).toContain(`<D:getcontenttype>${type}</D:getcontenttype>`)
+      }
+  })
+
   it('gives one level with Depth: 1, one resource with 0, and 400 for another depth', async () => {
     const { path, disk } = await freshFolder(server)
     await mkdir(join(disk, 'a'))

@@ -3,6 +3,7 @@ import {
   liveProperties,
   liveProperty,
   microsoftNamespace,
+  ownCloudNamespace,
   type LiveProperty,
   type Resource,
 } from './live-properties.js'
@@ -17,6 +18,8 @@ export interface PropfindRequest {
   propstats(resource: Resource, brief: boolean): string
   /** Whether this property is asked for by name, so that what it costs must be paid. */
   wants(name: string, namespace?: string): boolean
+  /** What is asked for hangs on what is noted of files beside their bytes: the type that they were given, digests. */
+  readonly ofNotes: boolean
 }
 
 /** Everything RFC 4918 §9.1 calls `allprop`. */
@@ -73,6 +76,7 @@ function named(names: readonly PropertyName[]): PropfindRequest {
   const asked = new Set(names.map(({ namespace, name }) => `${namespace}\n${name}`))
   return {
     wants: (name, namespace = davNamespace) => asked.has(`${namespace}\n${name}`),
+    ofNotes: asked.has(`${davNamespace}\ngetcontenttype`) || asked.has(`${ownCloudNamespace}\nchecksums`),
     propstats(resource, brief) {
       let found = ''
       let missing = ''
@@ -105,6 +109,7 @@ function allprop(include: readonly PropertyName[]): PropfindRequest {
   })
   const live: readonly LiveProperty[] = [...always, ...more]
   return {
+    ofNotes: true,
     wants: (name, namespace = davNamespace) =>
       more.some((property) => property.namespace === namespace && property.name === name),
     propstats(resource, brief) {
@@ -126,6 +131,7 @@ function allprop(include: readonly PropertyName[]): PropfindRequest {
 }
 
 const propname: PropfindRequest = {
+  ofNotes: false,
   wants: () => false,
   propstats(resource) {
     let found = ''

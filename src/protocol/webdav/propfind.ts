@@ -1,7 +1,7 @@
 import { depthOf, type Depth } from './depth.js'
 import { failedMember, multistatusEnd, multistatusStart, xmlType } from './multistatus.js'
 import { allProperties, readPropfind, type PropfindRequest } from './propfind-request.js'
-import { ownCloudNamespace, type Resource } from './live-properties.js'
+import type { Resource } from './live-properties.js'
 import type { DavContext, DavServices } from './context.js'
 import { syncTokenOf } from './sync.js'
 import { readDavXml, readSmallBody } from './request-xml.js'
@@ -60,8 +60,6 @@ class ListingText implements AsyncIterableIterator<Uint8Array> {
   readonly #asked: PropfindRequest
   readonly #brief: boolean
   readonly #records: MemberRecords
-  /** A listing knows no digests: whoever asks for them pays for a look at each file. */
-  readonly #withDigests: boolean
   #entries: AsyncIterator<readonly Entry[]> | undefined
   #text: string
   #members = 0
@@ -74,7 +72,6 @@ class ListingText implements AsyncIterableIterator<Uint8Array> {
     this.#asked = asked
     this.#brief = isBrief(context.request)
     this.#records = new MemberRecords(context, own)
-    this.#withDigests = asked.wants('checksums', ownCloudNamespace)
     this.#text = multistatusStart + responseElement(own, asked, this.#brief)
   }
 
@@ -113,7 +110,8 @@ class ListingText implements AsyncIterableIterator<Uint8Array> {
 
   #listOptions(): ListOptions {
     // To ask for the signal is to make one, and whoever stops reading ends the list of one directory as well.
-    return this.#depth === 1 ? { depth: 1 } : { depth: 'infinity', signal: this.#context.request.signal }
+    const noted = this.#asked.ofNotes
+    return this.#depth === 1 ? { depth: 1, noted } : { depth: 'infinity', noted, signal: this.#context.request.signal }
   }
 
   #taken(): Buffer {
@@ -123,7 +121,7 @@ class ListingText implements AsyncIterableIterator<Uint8Array> {
   }
 
   async #add(entries: readonly Entry[]): Promise<void> {
-    const { session, services } = this.#context
+    const { services } = this.#context
     const root = this.#own.entry.path
     const records = this.#records
     for (const entry of entries) {
@@ -131,8 +129,7 @@ class ListingText implements AsyncIterableIterator<Uint8Array> {
         throw new Failure('no-space', `Only the first ${services.maxMembers} members are listed; use Depth 1.`)
       const directory = this.#depth === 1 ? root : parentOf(entry.path)
       if (directory !== records.directory) await records.enter(directory)
-      const looked = this.#withDigests && entry.kind === 'file' ? await session.store.stat(entry.path) : undefined
-      this.#text += responseElement(records.resource(looked ?? entry), this.#asked, this.#brief)
+      this.#text += responseElement(records.resource(entry), this.#asked, this.#brief)
     }
   }
 }
