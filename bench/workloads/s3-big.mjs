@@ -62,8 +62,12 @@ export const s3Chunked = {
   rows: [
     { name: 's3-chunked1g', title: 'PUT 1 GiB in signed chunks of 64 KiB', unit: 'MB/s' },
     { name: 's3-chunked1g-1m', title: 'PUT 1 GiB in signed chunks of 1 MiB', unit: 'MB/s' },
-    { name: 's3-chunked-sha', title: 'the former : SHA-256 alone', unit: 'part of the speed' },
-    { name: 's3-chunked-both', title: 'the former : SHA-256, then MD5 (the ETag)', unit: 'part of the speed' },
+    { name: 's3-chunked-sha', title: 'that in chunks of 1 MiB : SHA-256 alone', unit: 'part of the speed' },
+    {
+      name: 's3-chunked-both',
+      title: 'that in chunks of 1 MiB : SHA-256 and MD5 (the ETag)',
+      unit: 'part of the speed',
+    },
   ],
   async run({ server }) {
     await makeBucket(server)
