@@ -139,6 +139,16 @@ describe('a list of uploads', () => {
     expect(await names(['create:/b/**'], '/b')).toEqual(['/b/one'])
     expect(await kindOf(names(['rw:/a/**'], '/b'))).toBe('denied')
   })
+
+  it('does not tell those who may only put files there what others are about to put', async () => {
+    await begun(set.uploads, '/a/mine')
+    await set.uploads.begin(p('/a/secret'), { ...facts, owner: 'test:bob' })
+    const names = async (...grants: readonly string[]): Promise<readonly string[]> =>
+      (await allOf(as(grants).uploads.list(p('/a')))).map(({ path }) => path)
+    expect(await names('create:/a/**')).toEqual(['/a/mine'])
+    expect(await names('create,list:/a/**')).toEqual(['/a/mine', '/a/secret'])
+    expect(await names('rw:/a/**')).toEqual(['/a/mine', '/a/secret'])
+  })
 })
 
 describe('a limit of sizes', () => {

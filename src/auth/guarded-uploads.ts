@@ -81,9 +81,14 @@ export class GuardedUploads implements Uploads {
     const leadsThere = !isOwnPath(directory) && this.#rights.permit.mayAllowBelow(directory)
     if (!leadsThere && !this.#mayPut(directory)) throw denied('list', directory)
     for await (const uploads of this.#uploads.list(directory, options)) {
-      const shown = uploads.filter(({ path }) => this.#mayPut(path))
+      const shown = uploads.filter((upload) => this.#shows(upload))
       if (shown.length > 0) yield shown
     }
+  }
+
+  /** What others are about to put there is named to those only who would see it once it is there. */
+  #shows({ path, owner }: Upload): boolean {
+    return this.#mayPut(path) && (owner === this.#rights.holder.principal || this.#rights.sees(path, false))
   }
 
   #mayPut(path: StorePath): boolean {
