@@ -44,7 +44,7 @@ export async function sweep(context: LocalContext): Promise<number> {
     const fd = beneath.open(path, O_RDONLY | O_DIRECTORY)
     if (fd < 0) continue
     try {
-      for (const { name, kind } of [...namesIn(beneath.calls, fd)]) {
+      for (const { name, kind } of namesIn(beneath.calls, fd)) {
         if (performance.now() - since > sliceMilliseconds) {
           await setTimeout(sliceMilliseconds, undefined, { ref: false })
           since = performance.now()
