@@ -33,7 +33,7 @@ import { surfaceOf } from './gateway/surface.js'
 import type { SurfaceName } from './gateway/surface.js'
 import { healthPath, readyPath, type OwnPages } from './protocol/admin/index.js'
 import type { Protocol, Session } from './protocol/protocol.js'
-import type { BucketCors } from './protocol/s3/cors-answers.js'
+import type { BucketCors } from './protocol/s3/buckets/cors-answers.js'
 import { principalsPath } from './protocol/webdav/index.js'
 import type { Store } from './store/store.js'
 
@@ -158,11 +158,12 @@ class OneGateway implements Gateway {
     originLock?.(request)
     const allowed = preflight(request, crossOrigin)
     if (allowed !== undefined) return allowed
-    // What is signed comes from whoever holds the key: a browser adds nothing to it.
-    if (notes.surface !== 's3' && isForged(request, crossOrigin)) throw forged()
     const target = protocol.target?.(request) ?? withoutBase(targetOf(request), this.#options.basePath)
+    const isOwn = isOwnPath(target.path) && !isWithin(target.path, principalsPath)
+    // What is signed comes from whoever holds the key: a browser adds nothing to it. Our own pages look at no signature.
+    if ((notes.surface !== 's3' || isOwn) && isForged(request, crossOrigin)) throw forged()
     if (target.path !== healthPath && target.path !== readyPath) limits?.enter(request)
-    if (isOwnPath(target.path) && !isWithin(target.path, principalsPath)) {
+    if (isOwn) {
       notes.surface = 'own'
       const page = await ownPages(request, target.path)
       if (page === undefined) throw new Failure('not-found', 'There is no such page.')

@@ -10,7 +10,7 @@ import type { UploadPart, Uploads } from './uploads.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import { toPath } from '../core/path.js'
-import { memoryNotes } from '../store/local-notes.js'
+import { memoryNotes } from '../store/local/notes.js'
 import { openLocalStore, type LocalStore } from '../store/local.js'
 
 // What the records say must hold of files as a disk gives them back.

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compareKeys } from './key-order.js'
-import { Pace } from './local-pace.js'
+import { Pace } from './local/pace.js'
 import { SortedNames } from './sorted-names.js'
 
 const none: ReadonlyMap<string, string> = new Map()

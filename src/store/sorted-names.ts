@@ -1,5 +1,5 @@
 import { compareKeys } from './key-order.js'
-import type { Pace } from './local-pace.js'
+import type { Pace } from './local/pace.js'
 
 /** Sorted in one go; longer lists are merged from as many, with pauses. */
 const runLength = 4096

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { configurations } from './bucket-configuration.js'
+import { configurations } from './buckets/bucket-configuration.js'
 
 const page = readFileSync(new URL('../../../docs/s3.md', import.meta.url), 'utf8')
 const operations = readFileSync(new URL('operations.ts', import.meta.url), 'utf8')

@@ -4,20 +4,20 @@ import {
   getBucketLocation,
   getBucketVersioning,
   putBucketAcl,
-} from './bucket-configuration.js'
-import { deleteBucketCors, getBucketCors, putBucketCors } from './bucket-cors.js'
-import { createBucket, deleteBucket, headBucket } from './bucket.js'
-import { completeMultipartUpload } from './complete-upload.js'
+} from './buckets/bucket-configuration.js'
+import { deleteBucketCors, getBucketCors, putBucketCors } from './buckets/bucket-cors.js'
+import { createBucket, deleteBucket, headBucket } from './buckets/bucket.js'
+import { completeMultipartUpload } from './uploads/complete-upload.js'
 import type { Operation } from './context.js'
-import { copyObject } from './copy-object.js'
-import { abortMultipartUpload, createMultipartUpload } from './create-upload.js'
-import { deleteObject } from './delete-object.js'
-import { deleteObjects } from './delete-objects.js'
-import { getObject, headObject } from './get-object.js'
-import { listBuckets } from './list-buckets.js'
-import { listObjectVersions, listObjects, listObjectsV2 } from './list-objects.js'
-import { listParts } from './list-parts.js'
-import { listMultipartUploads } from './list-uploads.js'
+import { copyObject } from './objects/copy-object.js'
+import { abortMultipartUpload, createMultipartUpload } from './uploads/create-upload.js'
+import { deleteObject } from './objects/delete-object.js'
+import { deleteObjects } from './objects/delete-objects.js'
+import { getObject, headObject } from './objects/get-object.js'
+import { listBuckets } from './buckets/list-buckets.js'
+import { listObjectVersions, listObjects, listObjectsV2 } from './listings/list-objects.js'
+import { listParts } from './uploads/list-parts.js'
+import { listMultipartUploads } from './uploads/list-uploads.js'
 import {
   deleteObjectTagging,
   getObjectAcl,
@@ -26,11 +26,11 @@ import {
   getObjectTagging,
   putObjectAcl,
   putObjectTagging,
-} from './object-details.js'
+} from './objects/object-details.js'
 import type { OperationName } from './operations.js'
-import { postObject } from './post-object.js'
-import { putObject } from './put-object.js'
-import { uploadPart, uploadPartCopy } from './upload-part.js'
+import { postObject } from './objects/post-object.js'
+import { putObject } from './objects/put-object.js'
+import { uploadPart, uploadPartCopy } from './uploads/upload-part.js'
 
 /** What carries out each operation. */
 export const handlers: Readonly<Record<OperationName, Operation>> = {

@@ -31,7 +31,7 @@ export function storeProcesses(): Processes {
   const built = mkdtempSync(join(tmpdir(), 'postern-built-'))
   const children: ChildProcess[] = []
   writeFileSync(join(built, 'package.json'), '{"type":"module"}')
-  for (const folder of ['core', 'store']) {
+  for (const folder of ['core', 'store', 'store/local']) {
     mkdirSync(join(built, 'src', folder), { recursive: true })
     const source = join(repository, 'src', folder)
     for (const file of readdirSync(source).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))) {
