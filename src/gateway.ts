@@ -133,14 +133,22 @@ class OneGateway implements Gateway {
           ? this.#refuse(error, request, protocol, notes)
           : this.#fault(error, request, protocol, notes)
     }
-    return withHeaders(response, await this.#corsHeaders(request, signed))
+    const shared = corsHeaders(request, this.#options.crossOrigin)
+    return withHeaders(
+      response,
+      signed.target === undefined ? shared : await this.#bucketHeaders(request, signed.target, signed.home, shared),
+    )
   }
 
   /** What a bucket says of the page that asks, where it lets it in, else what is said for all surfaces: never both. */
-  async #corsHeaders(request: HttpRequest, { target, home }: Signed): Promise<readonly Header[]> {
-    const { crossOrigin, bucketCors } = this.#options
-    const shared = corsHeaders(request, crossOrigin)
-    if (bucketCors === undefined || target === undefined) return shared
+  async #bucketHeaders(
+    request: HttpRequest,
+    target: ParsedTarget,
+    home: StorePath | undefined,
+    shared: readonly Header[],
+  ): Promise<readonly Header[]> {
+    const { bucketCors } = this.#options
+    if (bucketCors === undefined) return shared
     const own = await bucketCors.headers(request, target, home)
     const allows = own.some(([name]) => name === 'Access-Control-Allow-Origin')
     return allows || shared.length === 0 ? own : shared
