@@ -243,8 +243,9 @@ describe('mendMoves', () => {
 
 describe('bound', () => {
   it('offers what the store offers and nothing more', () => {
-    const { moveTree, removeTree, copyTree, assemble, space, settle, ...plain } = bound(medium)
-    expect([moveTree, removeTree, copyTree, assemble, space, settle].every((each) => each !== undefined)).toBe(true)
+    const { moveTree, removeTree, copyTree, assemble, space, settle, parts, digest, ...plain } = bound(medium)
+    const abilities = [moveTree, removeTree, copyTree, assemble, space, settle, parts, digest]
+    expect(abilities.every((each) => each !== undefined)).toBe(true)
     const wrapped = tended(plain, open(catalog))
     for (const name of [
       'moveTree',
