@@ -34,7 +34,7 @@ export class Target {
   }
 
   static async open(config = ''): Promise<Target> {
-    const server = await startServer({ config })
+    const server = await startServer({ config, listensAsConfigured: config.includes('listen:') })
     for (const folder of ['b', 'c']) await mkdir(join(server.root, folder))
     await writeFile(join(server.root, 'b', 'old'), old)
     await writeFile(join(server.root, 'c', 'secret'), 'of others')
@@ -88,6 +88,11 @@ export class Target {
       return shown.join() === this.#names.join()
     })
     expect(await readFile(join(this.server.root, 'b', 'old'), 'utf8')).toBe(old)
+  }
+
+  /** Throws where a log has shown a secret. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.server[Symbol.asyncDispose]()
   }
 
   /** An upload of the owner, given up in the end; gives its id to whoever attacks it. */
