@@ -82,7 +82,7 @@ export async function verifyForm(request: HttpRequest, bucket: string, judge: Fo
   }
   const headers = new Map([...fields].map(([name, value]) => [name, [value]]))
   const expected = declaredDigests({ headers }, [], () => '')
-  return { identity, body: new VerifiedBody({ chunks: file, expected }), form: { fields, fileName }, signed }
+  return { identity, body: new VerifiedBody({ chunks: file, expected }), form: { fields }, signed }
 }
 
 const signingFields: ReadonlySet<string> = new Set([

@@ -38,8 +38,6 @@ export interface VerifiedRequest extends HttpRequest {
 
 /** The fields of a form before its file, which its policy allows. */
 export interface PostForm {
-  /** Names in lower case; the first of each name. */
+  /** Names in lower case; the first of each name. `key` is the one that the file gets: its name is put in already. */
   readonly fields: ReadonlyMap<string, string>
-  /** As the browser names the file; empty without one. */
-  readonly fileName: string
 }

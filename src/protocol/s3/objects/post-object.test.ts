@@ -10,18 +10,17 @@ beforeEach(async () => {
 })
 afterEach(() => site.dispose())
 
-function post(fields: Readonly<Record<string, string>>, asked: AskedAs & { fileName?: string } = {}): Promise<Answer> {
-  const { fileName = 'C:\\photos\\a$&b.png', ...rest } = asked
-  const form = { fields: new Map(Object.entries(fields)), fileName }
-  return site.ask('POST', '/b', { body: 'bytes', headers: { 'transfer-encoding': 'chunked' }, form, ...rest })
+function post(fields: Readonly<Record<string, string>>, asked: AskedAs = {}): Promise<Answer> {
+  const form = { fields: new Map(Object.entries(fields)) }
+  return site.ask('POST', '/b', { body: 'bytes', headers: { 'transfer-encoding': 'chunked' }, form, ...asked })
 }
 
 describe('forms of browsers', () => {
-  it.each<[wanted: string, fields: Readonly<Record<string, string>>, asked?: AskedAs & { fileName?: string }]>([
+  it.each<[wanted: string, fields: Readonly<Record<string, string>>, asked?: AskedAs]>([
     ['400 InvalidArgument', {}],
     ['400 InvalidArgument', { key: '' }],
     ['400 InvalidArgument', { key: '../c/k' }],
-    ['400 InvalidArgument', { key: 'up/${filename}' }, { fileName: '..' }],
+    ['400 InvalidArgument', { key: 'up/..' }],
     ['400 KeyTooLongError', { key: 'k'.repeat(300) }],
     ['400 InvalidArgument', { key: 'k', 'x-amz-meta-a': 'a\r\nb' }],
     ['400 InvalidArgument', { key: 'k', 'content-type': 'a\0b' }],
@@ -43,9 +42,9 @@ describe('forms of browsers', () => {
       expect(entries).toEqual([])
   })
 
-  it('put an object under the name of the file', async () => {
+  it('put an object under the key that the policy was judged for', async () => {
     const tagging = '<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>'
-    const fields = { key: 'up/${filename}', acl: 'private', 'content-type': 'image/png', 'x-amz-meta-a': 'é', tagging }
+    const fields = { key: 'up/a$&b.png', acl: 'private', 'content-type': 'image/png', 'x-amz-meta-a': 'é', tagging }
     const put = await post(fields)
     expect([put.status, put.header('etag')]).toEqual([204, `"${hash('md5', 'bytes')}"`])
     expect(put.header('location')).toBe('http://localhost/b/up/a%24%26b.png')

@@ -23,12 +23,10 @@ export async function postObject(context: S3Context): Promise<HttpResponse> {
   const { request, target, session } = context
   const { form, body } = request
   if (form === undefined) throw new Failure('invalid', 'The body must be a form.', { reason: 'MalformedPOSTRequest' })
-  const { fields, fileName } = form
-  const named = fields.get('key') ?? ''
-  if (named === '')
+  const { fields } = form
+  const key = fields.get('key') ?? ''
+  if (key === '')
     throw new Failure('invalid', 'The form must contain a field named key.', { reason: 'InvalidArgument' })
-  // Some browsers name the whole path of a file; a function, since what replaces may itself hold a `$`.
-  const key = named.replaceAll('${filename}', () => fileName.replace(/^.*[/\\]/s, ''))
   const place = keyTarget(target.bucketPath, key)
   const attributes = { ...attributesOfForm(fields), ...tagsOfForm(fields) }
   const conditions = await writeConditions(request, place.path, session.store)

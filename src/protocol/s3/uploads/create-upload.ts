@@ -1,6 +1,7 @@
 import type { HttpResponse } from '../../../core/http.js'
 import type { Header } from '../../../core/http.js'
-import { Failure } from '../../../core/failure.js'
+import { Failure, isFailure } from '../../../core/failure.js'
+import { parentOf } from '../../../core/path.js'
 import { principalOf } from '../../../auth/identity.js'
 import { requireBucket } from '../buckets/bucket.js'
 import type { S3Context } from '../context.js'
@@ -10,7 +11,7 @@ import { root, text, xmlResponse } from '../xml.js'
 
 /**
  * CreateMultipartUpload. What the object will be beside its bytes is decided here. Throws `not-found` (`NoSuchBucket`),
- * `invalid`, `unsupported`, `denied`, `locked`.
+ * `is-directory`, `not-directory`, `invalid`, `unsupported`, `denied`, `locked`.
  */
 export async function createMultipartUpload(context: S3Context): Promise<HttpResponse> {
   const { request, target, session } = context
@@ -21,6 +22,7 @@ export async function createMultipartUpload(context: S3Context): Promise<HttpRes
     throw new Failure('invalid', 'A key that ends with a slash stands for a folder, which has no content.', {
       reason: 'DirectoryObjectContainsData',
     })
+  await requireRoomFor(context)
   const owner = principalOf(session.identity)
   const upload = await session.uploads.begin(target.path, { owner, attributes, ...notesOf(checksum) })
   return xmlResponse(
@@ -33,6 +35,26 @@ export async function createMultipartUpload(context: S3Context): Promise<HttpRes
     ),
     uploadChecksumHeaders(upload),
   )
+}
+
+/** Tells now what every part would be sent for in vain. Whoever may not look is told in the end. */
+async function requireRoomFor({ target, session }: S3Context): Promise<void> {
+  try {
+    for (let at = target.path; at !== target.bucketPath; at = parentOf(at)) {
+      const entry = await session.store.stat(at)
+      if (entry === undefined) continue
+      if (at === target.path && entry.kind === 'directory')
+        throw new Failure('is-directory', 'There is a folder of that name.', { path: at, reason: 'ObjectIsDirectory' })
+      if (at !== target.path && entry.kind === 'file')
+        throw new Failure('not-directory', 'There is a file where a folder would be needed.', {
+          path: at,
+          reason: 'ObjectParentIsFile',
+        })
+      return
+    }
+  } catch (error) {
+    if (!isFailure(error, 'denied')) throw error
+  }
 }
 
 /** `x-amz-checksum-algorithm` and `x-amz-checksum-type`. */

@@ -103,6 +103,16 @@ describe.each(s3Media)('multipart uploads to a %s store', (medium) => {
       expect(await left()).toEqual({ paths: ['/b'], uploads: [] })
     }) // prettier-ignore
 
+    it('for what is there, unless the caller may not see it', async () => {
+      await site.fill({ '/b/file': 'x', '/b/folder/x': 'x' })
+      expect(await outcome('POST', '/b/file/below?uploads')).toBe('409 ObjectParentIsFile')
+      expect(await outcome('POST', '/b/file/a/b?uploads')).toBe('409 ObjectParentIsFile')
+      expect(await outcome('POST', '/b/folder?uploads')).toBe('409 ObjectIsDirectory')
+      expect((await left()).uploads).toEqual([])
+      expect(await outcome('POST', '/b/file?uploads')).toBe('200')
+      expect(await outcome('POST', '/b/file/below?uploads', { grants: ['create:/b/file/**'] })).toBe('200')
+    })
+
     it('for want of a right, or for a lock', async () => {
       expect(await outcome('POST', '/b/k?uploads', { grants: ['r:/**', 'delete:/**'] })).toBe('403 AccessDenied')
       expect(await outcome('POST', '/b/k?uploads', { grants: ['rw:/c/**'] })).toBe('403 AccessDenied')
@@ -238,17 +248,19 @@ describe.each(s3Media)('multipart uploads to a %s store', (medium) => {
       expect((await site.ask('GET', '/b/k')).text).toBe('there')
     })
 
-    it('for what is there', async () => {
+    it('for what has come there meanwhile', async () => {
+      const wanted = {
+        'file/below': '409 ObjectParentIsFile',
+        'file/a/b': '409 ObjectParentIsFile',
+        folder: '409 ObjectIsDirectory',
+      }
+      const ids = new Map<string, string>()
+      for (const key of Object.keys(wanted)) ids.set(key, await create(key))
       await site.fill({ '/b/file': 'x', '/b/folder/x': 'x' })
-      for (const [key, wanted] of [
-        ['file/below', '409 ObjectParentIsFile'],
-        ['file/a/b', '409 ObjectParentIsFile'],
-        ['folder', '409 ObjectIsDirectory'],
-      ] as const) {
-        // prettier-ignore
-        const id = await create(key)
+      for (const [key, outcome] of Object.entries(wanted)) {
+        const id = ids.get(key)!
         await part(id, 1, 'one', { key })
-        expect(outcomeOf(await complete(id, [[1, md5(Buffer.from('one'))]], { key }))).toBe(wanted)
+        expect(outcomeOf(await complete(id, [[1, md5(Buffer.from('one'))]], { key }))).toBe(outcome)
       }
       expect((await left()).paths).toEqual(['/b', '/b/file', '/b/folder', '/b/folder/x'])
     })
