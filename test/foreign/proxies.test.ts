@@ -2,14 +2,20 @@ import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { Agent } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { generate } from 'selfsigned'
 import type { Finished, Server } from '../harness.js'
 import { eventually, run, startServer } from '../harness.js'
 import { expectLitmusFindsNothing } from './litmus-run.js'
 import { configuration, freePort } from './deploy-files.js'
+import { refusal, sdkClientOf } from './s3-sdk.js'
+import { issueKey } from './s3-site.js'
 import { describeForeign } from './tools.js'
 
 interface Place {
@@ -145,6 +151,35 @@ for (const [name, start] of [
       expect((await curl('/files/big', version)).stdout).toBe('200')
       const hash = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex')
       expect(hash(await readFile(join(home, 'answer')))).toBe(hash(bytes))
+    })
+
+    it('lets signatures of S3 hold, made for the public name, port and path', async () => {
+      const key = await issueKey(server, 'through-a-proxy', 'rw:/**')
+      const client = sdkClientOf(`https://localhost:${port}/files`, key, {
+        requestHandler: { httpsAgent: new Agent({ ca: await readFile(join(home, 'cert.pem')) }) },
+      })
+      const Bucket = 'signed'
+      await client.send(new CreateBucketCommand({ Bucket }))
+      for (const Key of ['a b+c %41 ü/d', "it's (1)!*"]) {
+        await client.send(
+          new PutObjectCommand({ Bucket, Key, Body: Readable.from([Buffer.from('some content')]), ContentLength: 12 }),
+        )
+        const { Body } = await client.send(new GetObjectCommand({ Bucket, Key }))
+        expect(await Body?.transformToString()).toBe('some content')
+        const url = await getSignedUrl(client, new GetObjectCommand({ Bucket, Key }))
+        const got = await run('curl', ['-sk', '--path-as-is', url])
+        expect(got.stdout).toBe('some content')
+      }
+      const { Contents } = await client.send(new ListObjectsV2Command({ Bucket }))
+      expect(Contents?.map(({ Key }) => Key)).toEqual(['a b+c %41 ü/d', "it's (1)!*"])
+      const stranger = sdkClientOf(
+        `https://localhost:${port}/files`,
+        { ...key, secretAccessKey: 'wrong' },
+        {
+          requestHandler: { httpsAgent: new Agent({ ca: await readFile(join(home, 'cert.pem')) }) },
+        },
+      )
+      expect(await refusal(stranger.send(new ListObjectsV2Command({ Bucket })))).toEqual(['SignatureDoesNotMatch', 403])
     })
 
     it('does not let a client say who it is or where it came from', async () => {
