@@ -538,8 +538,12 @@ describe('a form', () => {
       fc.asyncProperty(fc.nat(), fc.nat(60), fc.uint8Array({ maxLength: 8 }), async (where, removed, added) => {
         const at = where % bytes.indexOf(content)
         const end = Math.min(at + removed, bytes.indexOf(content))
-        const verdict = await verdictOf({ pieces: [bytes.subarray(0, at), added, bytes.subarray(end)] })
-        expect(verdict.startsWith('accepted') ? verdict : all).toBe(all)
+        const changed = Buffer.concat([bytes.subarray(0, at), added, bytes.subarray(end)])
+        const verdict = await verdictOf({ pieces: [changed] })
+        // Nobody signs where the head of the file ends: where that is changed, more of what follows belongs to the file.
+        const begin = changed.indexOf('\r\n\r\n', changed.indexOf('name="file"')) + 4
+        const sent = `accepted ${changed.lastIndexOf(`\r\n--${boundary}--`) - begin}`
+        expect(verdict.startsWith('accepted') ? [all, sent] : [verdict]).toContain(verdict)
       }),
     )
   })
