@@ -176,6 +176,7 @@ class OneServer implements Server {
 
 function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => Promise<boolean>): Gateway {
   const { catalog, store, locks, properties, usage, directories, links, throttle, keyOf } = ground
+  const s3 = s3SettingsOf(config, ground)
   const noteLogin = (event: LoginEvent): void => {
     ground.audit.write(event)
     if (event.event === 'login') return
@@ -225,7 +226,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
         config.basePath,
       ),
       http: createHttpFiles(),
-      s3: createS3(s3SettingsOf(config, ground)),
+      s3: createS3(s3),
     },
     ownPages: createOwnPages({
       ready: isReady,
@@ -236,7 +237,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       ...(ground.users.length > 0 && { users: usersCalls }),
     }),
     spoken: new Map(config.listen.map(({ name, surfaces }) => [name, surfaces])),
-    s3Hosts: config.s3.hosts.map((host) => host.toLowerCase()),
+    s3Hosts: s3.hosts,
     basePath: config.basePath,
     publicOrigins: config.publicOrigins,
     crossOrigin: {

@@ -1,7 +1,7 @@
 import { Failure, isFailure } from '../../core/failure.js'
 import type { HttpRequest } from '../../core/http.js'
 import { header } from '../../core/http.js'
-import { isWithin, pathOf, rebase, rootPath, segmentsOf, withoutBase } from '../../core/path.js'
+import { pathOf, rootPath, segmentsOf, withoutBase } from '../../core/path.js'
 import type { ParsedTarget, StorePath } from '../../core/path.js'
 
 /** How buckets and keys are found in a request. */
@@ -76,11 +76,6 @@ export function keyTarget(
     if (!isFailure(error, 'invalid')) throw error
     throw new Failure('invalid', error.message, { reason: 'InvalidArgument', cause: error })
   }
-}
-
-/** The key that a path of a bucket has: what `keyTarget` reads, without a slash for directories. */
-export function keyOfPath(bucketPath: StorePath, path: StorePath): string {
-  return isWithin(path, bucketPath) && path !== bucketPath ? rebase(path, bucketPath, rootPath).slice(1) : ''
 }
 
 /** The bucket in front of one of the hosts; undefined where the host is one of them, or none. */

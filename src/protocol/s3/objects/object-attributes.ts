@@ -1,3 +1,4 @@
+import { contentEncodingWithout } from '../../../auth/sigv4/payload.js'
 import { Failure } from '../../../core/failure.js'
 import type { HttpRequest } from '../../../core/http.js'
 import type { Attributes } from '../../../store/store.js'
@@ -96,8 +97,9 @@ function take(attributes: Record<string, string>, name: string, value: string): 
       if (value !== '') attributes[name] = value
       return 0
     case 'content-encoding': {
-      const codings = withoutFraming(value)
-      if (codings !== '') attributes[name] = codings
+      // What was not framed is kept as it was sent.
+      const codings = /aws-chunked/i.test(value) ? contentEncodingWithout(value) : value
+      if (codings !== undefined && codings !== '') attributes[name] = codings
       return 0
     }
     default:
@@ -135,16 +137,6 @@ function takeAmazons(attributes: Record<string, string>, name: string, value: st
       if (name.startsWith('x-amz-grant-'))
         throw notThere('This server has no access control lists: grants say who may do what.')
   }
-}
-
-/** The codings of a file: `aws-chunked` is one of its transfer only. */
-export function withoutFraming(codings: string): string {
-  if (!/aws-chunked/i.test(codings)) return codings
-  return codings
-    .split(',')
-    .map((coding) => coding.trim())
-    .filter((coding) => coding !== '' && coding.toLowerCase() !== 'aws-chunked')
-    .join(',')
 }
 
 function bounded(attributes: Attributes, metadataBytes: number): Attributes {
