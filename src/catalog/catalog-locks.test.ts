@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { catalogLocks } from './catalog-locks.js'
-import type { Catalog, NamedItem } from './catalog.js'
+import type { Catalog, Item, NamedItem } from './catalog.js'
 import { group } from './lock-records.js'
 import type { Lock, LockHolder, LockRequest, Locks } from './locks.js'
 import { openMemoryCatalog } from './memory.js'
@@ -578,12 +578,20 @@ function conflicting(one: Lock, other: Lock): boolean {
   return reaches(one, other.path) || reaches(other, one.path)
 }
 
-/** A catalog of which every single step waits for its turn; a list is read item by item. */
+/** A catalog of which every single step waits for its turn; a list is read item by item, and so are many names. */
 function stepwise(medium: Catalog, turn: (label: string) => Promise<void>): Catalog {
   return {
     async get(...args) {
       await turn('get')
       return medium.get(...args)
+    },
+    async getAll(of, names) {
+      const found: (Item | undefined)[] = []
+      for (const name of names) {
+        await turn('get')
+        found.push(await medium.get(of, name))
+      }
+      return found
     },
     async swap(...args) {
       await turn('swap')

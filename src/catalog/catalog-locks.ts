@@ -73,11 +73,10 @@ export function catalogLocks(
   /** The live records of a path and of everything above it, nearest first; those without locks are left out. */
   async function near(path: StorePath): Promise<readonly LockRecord[]> {
     const names = namesNear(path)
-    const known = catalog.glance?.(group, names)
+    const items = catalog.glance?.(group, names) ?? (await catalog.getAll(group, names))
     const found: LockRecord[] = []
-    for (let at = 0; at < names.length; at++) {
-      const name = names[at] ?? ''
-      const item = known === undefined ? await catalog.get(group, name) : known[at]
+    for (const [at, name] of names.entries()) {
+      const item = items[at]
       if (item !== undefined) found.push(live(decoded.of(name, item)))
     }
     return found
@@ -85,8 +84,9 @@ export function catalogLocks(
 
   async function purgedCovering(path: StorePath): Promise<readonly StoredLock[]> {
     const found: StoredLock[] = []
-    for (const covering of [path, ...ancestorsOf(path)]) {
-      const locks = await purged(await catalog.get(group, recordName(covering)))
+    const items = await catalog.getAll(group, namesNear(path))
+    for (const [at, covering] of [path, ...ancestorsOf(path)].entries()) {
+      const locks = await purged(items[at])
       found.push(...locks.filter((lock) => covering === path || lock.depth === 'infinity'))
     }
     return found

@@ -8,6 +8,9 @@ export interface Catalog {
   /** The item, or undefined where there is none or it has expired by the catalog's clock. */
   get(group: string, name: string): Promise<Item | undefined>
 
+  /** What `get` would give for each of the names, in as few steps as the engine can. */
+  getAll(group: string, names: readonly string[]): Promise<readonly (Item | undefined)[]>
+
   /**
    * Puts (`next`) or removes (`next` undefined) an item, if its present version is `expected`: undefined means that
    * there must be none (or an expired one); `'any'` takes whatever is there. Resolves to the new version (`''` after a

@@ -39,6 +39,10 @@ class MemoryCatalog implements Catalog {
     return item && { value: new Uint8Array(item.value), version: item.version }
   }
 
+  async getAll(group: string, names: readonly string[]): Promise<readonly (Item | undefined)[]> {
+    return Promise.all(names.map((name) => this.get(group, name)))
+  }
+
   async swap(
     group: string,
     name: string,

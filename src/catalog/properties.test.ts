@@ -201,6 +201,7 @@ function scheduled(medium: Catalog, scheduler: fc.Scheduler): Catalog {
   const turn = (): Promise<unknown> => scheduler.schedule(Promise.resolve())
   return {
     get: async (group: string, name: StorePath | string) => turn().then(() => medium.get(group, name)),
+    getAll: async (...args) => turn().then(() => medium.getAll(...args)),
     swap: async (...args) => turn().then(() => medium.swap(...args)),
     list: (...args) => medium.list(...args),
     add: (...args) => medium.add(...args),

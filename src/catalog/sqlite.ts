@@ -127,6 +127,11 @@ class SqliteCatalog implements Catalog {
     return this.#read(() => this.#get(group, name))
   }
 
+  async getAll(group: string, names: readonly string[]): Promise<readonly (Item | undefined)[]> {
+    for (const name of names) checkKey(group, name)
+    return this.#read(() => names.map((name) => this.#get(group, name)))
+  }
+
   async swap(
     group: string,
     name: string,

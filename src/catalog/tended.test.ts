@@ -283,6 +283,10 @@ function dyingAfter(over: Catalog, most: number): Catalog & { readonly writes: n
       alive()
       return over.get(...args)
     },
+    async getAll(...args) {
+      alive()
+      return over.getAll(...args)
+    },
     async swap(...args) {
       alive()
       writes++

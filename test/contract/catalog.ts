@@ -76,6 +76,26 @@ export function catalogContract(subject: CatalogSubject): void {
     )
 
     it(
+      'gives many items at once, each in its place, as `get` would',
+      withCatalog(async (catalog, clock) => {
+        const names = Array.from({ length: 250 }, (_, at) => `name ${at}`)
+        for (const name of names.filter((_, at) => at % 3 === 0)) await catalog.swap('g', name, bytes(name), undefined)
+        await catalog.swap('g', 'name 3', bytes('late'), 'any', new Date(clock.now() + 1000))
+        await catalog.swap('other', 'name 1', bytes('of another group'), undefined)
+        clock.advanceSeconds(1)
+        const wanted = [...names, 'name 0', 'never']
+        const found = await catalog.getAll('g', wanted)
+        expect(found).toEqual(await Promise.all(wanted.map((name) => catalog.get('g', name))))
+        expect(found.filter((item) => item !== undefined)).toHaveLength(84)
+        expect(text(found[6]?.value)).toBe('name 6')
+        expect(await catalog.getAll('g', [])).toEqual([])
+        await expect(catalog.getAll('g', ['fine', 'n'.repeat(maxNameBytes + 1)])).rejects.toMatchObject({
+          kind: 'too-large',
+        })
+      }),
+    )
+
+    it(
       'refuses names that have no UTF-8 form',
       withCatalog(async (catalog) => {
         await expect(catalog.swap('g', 'a\ud800', bytes(''), 'any')).rejects.toMatchObject({ kind: 'invalid' })
