@@ -10,9 +10,10 @@ const files = readdirSync(folder).filter((name) => name.endsWith('.yaml'))
 
 /** What each example promises in its comment. */
 const promises: Readonly<Record<string, (config: Config) => void>> = {
-  'laptop.yaml': ({ listen, root, state, tls }) => {
+  'laptop.yaml': ({ listen, mounts, state, tls }) => {
     expect(listen.map(({ at }) => at)).toEqual([{ kind: 'tcp', host: '127.0.0.1', port: 8080 }])
-    expect([root, state]).toEqual([`${folder}data`, `${folder}data.postern`])
+    expect(mounts).toMatchObject([{ path: '/', directory: `${folder}data` }])
+    expect(state).toBe(`${folder}data.postern`)
     expect(tls).toBeUndefined()
   },
   'two-users.yaml': ({ listen, anonymous }) => {

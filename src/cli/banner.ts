@@ -1,5 +1,7 @@
 import type { FirstAdmin } from '../config/first-start.js'
+import { shownCatalog } from '../config/catalogs.js'
 import type { Config } from '../config/load.js'
+import { shownMounts } from '../config/mount-settings.js'
 import { addressesOf } from '../transport/endpoint.js'
 import type { Listening } from '../transport/node-http.js'
 import type { Certificate } from '../transport/self-signed.js'
@@ -14,7 +16,7 @@ export interface BannerFacts {
 /** What a person wants to know once the server runs: where it is, who may enter, how to mount it. */
 export function banner({ config, listening, admin, certificate }: BannerFacts): string {
   const urls = listening.flatMap(({ url }) => reachable(url)).map((url) => `${url}${config.basePath}/`)
-  const lines = ['', `Serving ${config.root} (state in ${config.state})`, ...urls.map((url) => `  ${url}`)]
+  const lines = ['', `Serving ${shownMounts(config.mounts)} (${shownCatalog(config)})`, ...urls.map((url) => `  ${url}`)]
   if (admin?.password !== undefined)
     lines.push(
       '',

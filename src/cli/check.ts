@@ -2,6 +2,8 @@ import type { Command } from 'commander'
 import { compileGrants } from '../auth/grant.js'
 import { rightsOfMethods } from '../auth/method-rights.js'
 import { identityKinds } from '../config/identity/kinds.js'
+import { shownCatalog } from '../config/catalogs.js'
+import { shownMounts } from '../config/mount-settings.js'
 import { examine } from '../config/setup.js'
 import type { Config } from '../config/load.js'
 import { Failure } from '../core/failure.js'
@@ -53,7 +55,7 @@ export function addCheck(program: Command, finish: (code: number) => void): void
         if (method !== undefined) throw new Failure('invalid', 'Name the caller: postern check --as NAME METHOD PATH')
         examine(config)
         print(`${config.file ?? 'defaults, environment and flags'}: ok`)
-        print(`  serves ${config.root}, state in ${config.state}`)
+        print(`  serves ${shownMounts(config.mounts)}, ${shownCatalog(config)}`)
         print(`  listens on ${config.listen.map(({ name }) => name).join(', ')}`)
         for (const { kind, name, settings } of config.identity) {
           const seen = await identityKinds.get(kind)?.probe?.(settings)

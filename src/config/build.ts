@@ -175,7 +175,7 @@ class OneServer implements Server {
 }
 
 function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => Promise<boolean>): Gateway {
-  const { catalog, store, locks, properties, usage, directories, links, throttle, keyOf } = ground
+  const { catalog, clock, store, locks, properties, usage, directories, links, throttle, keyOf } = ground
   const s3 = s3SettingsOf(config, ground)
   const noteLogin = (event: LoginEvent): void => {
     ground.audit.write(event)
@@ -213,13 +213,13 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
     stores: { storeFor: async () => store, close: async () => undefined },
     locks,
     properties,
-    uploadsTo: (to) => catalogUploads({ catalog, clock: systemClock, store: to }),
+    uploadsTo: (to) => catalogUploads({ catalog, clock, store: to }),
     usage,
     surfaces: {
       webdav: createWebdav(
         {
           clock: systemClock,
-          snapshots: catalogSnapshots(catalog, systemClock),
+          snapshots: catalogSnapshots(catalog, clock),
           maxMembers: config.limits.listedMembers,
           hideQuotaFrom: config.hideQuotaFrom,
         },
@@ -277,10 +277,9 @@ function s3SettingsOf({ s3, basePath }: Config, { hashing }: Ground): S3Settings
 
 function limitsOf(
   { rateLimits, trustedProxies, proxyHeaders }: Config,
-  { catalog, secret, audit }: Ground,
+  { catalog, clock, secret, audit }: Ground,
 ): RequestLimits {
   const seal = hmacUnder(secret)
-  const clock = systemClock
   const own = proxyTrust(['127.0.0.0/8', '::1', ...trustedProxies], proxyHeaders)
   return createRequestLimits({
     address: createRateLimit({ rate: rateLimits.address, clock, catalog, name: 'address', seal }),

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Config } from './load.js'
 
 /** What a configuration that was loaded again means for a server that runs. */
@@ -22,8 +23,12 @@ export function changesBetween(served: Config, loaded: Config): Changes {
     workers: served.workers,
     limits,
     log: { ...loaded.log, format: served.log.format },
-    // Locks and properties in the state belong to the files of this root.
-    ...(loaded.state !== served.state && { root: served.root }),
+    catalog: served.catalog,
+    secret: served.secret,
+    // Locks and properties in the state belong to the files of these stores.
+    ...((loaded.state !== served.state || !isDeepStrictEqual(loaded.catalog, served.catalog)) && {
+      mounts: served.mounts,
+    }),
   }
   return { config, changed: differences(served, config), waiting: differences(config, loaded) }
 }

@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import { thinned } from '../auth/audit.js'
@@ -11,12 +10,10 @@ import type { Directory } from '../auth/identity.js'
 import type { Links } from '../auth/links.js'
 import { createThrottle } from '../auth/throttle.js'
 import type { Throttle } from '../auth/throttle.js'
-import type { Catalog } from '../catalog/catalog.js'
 import { catalogLocks } from '../catalog/catalog-locks.js'
 import type { Locks } from '../catalog/locks.js'
 import { catalogProperties } from '../catalog/properties.js'
 import type { Properties } from '../catalog/properties.js'
-import { openSecret } from '../catalog/secret.js'
 import { expireUploads } from '../catalog/expire-uploads.js'
 import { mendMoves, tended } from '../catalog/tended.js'
 import type { UploadNeeds } from '../catalog/upload-state.js'
@@ -24,25 +21,24 @@ import { unfinishedBytes } from '../catalog/unfinished-bytes.js'
 import { createUsage } from '../catalog/usage.js'
 import type { Usage } from '../catalog/usage.js'
 import { systemClock } from '../core/clock.js'
-import { Failure } from '../core/failure.js'
 import { openBackgroundHash } from '../protocol/s3/objects/background-hash.js'
 import type { BackgroundHash } from '../protocol/s3/objects/background-hash.js'
 import type { Store } from '../store/store.js'
 import { every } from '../jobs/every.js'
 import type { Recurring } from '../jobs/every.js'
-import { openLocalStore } from '../store/local.js'
-import type { LocalStore } from '../store/local.js'
-import type { Notes } from '../store/local/notes.js'
 import { openSources } from './identity/open.js'
+import { installationSecret } from './installation-secret.js'
 import type { Config } from './load.js'
-import { makeDirectory, openState } from './state.js'
+import { checkRoot, openStores } from './stores.js'
+import type { OpenedStores } from './stores.js'
+import { openState } from './state.js'
 import type { State } from './state.js'
 
 /** What a server stands on in one process: the files, what is remembered of them, and who is known. */
-export interface Ground extends Pick<State, 'catalog' | 'accounts' | 'hasher' | 'startedBy'> {
+export interface Ground extends Pick<State, 'catalog' | 'clock' | 'accounts' | 'hasher' | 'startedBy'> {
   readonly audit: Audit
-  /** The files as they lie on the disk. */
-  readonly files: LocalStore
+  /** The files as they lie in the stores. */
+  readonly files: Store
   /** The same, with locks and properties that follow them. */
   readonly store: Store
   readonly locks: Locks
@@ -78,15 +74,19 @@ export interface GroundOptions {
 }
 
 /** The settings that a ground depends on: where one of these changes, another ground is needed. */
-export type GroundSettings = Pick<Config, 'root' | 'state' | 'durability' | 'symlinks' | 'identity' | 'basePath' | 's3'>
+export type GroundSettings = Pick<
+  Config,
+  'mounts' | 'state' | 'catalog' | 'secret' | 'durability' | 'identity' | 'basePath' | 's3'
+>
 
 /** Whether one ground serves for both. */
 export function sameGround(one: GroundSettings, other: GroundSettings): boolean {
   return (
-    one.root === other.root &&
+    isDeepStrictEqual(one.mounts, other.mounts) &&
+    isDeepStrictEqual(one.catalog, other.catalog) &&
+    isDeepStrictEqual(one.secret, other.secret) &&
     one.state === other.state &&
     one.durability === other.durability &&
-    one.symlinks === other.symlinks &&
     one.basePath === other.basePath &&
     one.s3.uploadDays === other.s3.uploadDays &&
     isDeepStrictEqual(one.identity, other.identity)
@@ -94,15 +94,18 @@ export function sameGround(one: GroundSettings, other: GroundSettings): boolean 
 }
 
 /**
- * Opens, and makes where they are missing, first the state and then the root: a process of root becomes the owner of the
- * state in between. Throws what `openState`, `openSecret` and `openLocalStore` throw, and `not-directory`.
+ * Opens, and makes where they are missing, first the state and then the directories that are served: a process of root
+ * becomes the owner of the state in between. Throws what `openState`, `installationSecret` and `openStores` throw.
  */
 export async function openGround(settings: GroundSettings, options: GroundOptions): Promise<Ground> {
-  checkRoot(settings.root)
-  const onTrouble = (err: unknown, message: string): void => options.log.error({ err }, message)
-  const state = await openState(settings, { create: true, onTrouble })
+  const { log } = options
+  for (const mount of settings.mounts) if (mount.kind === 'local') checkRoot(mount.directory)
+  const state = await openState(settings, {
+    create: true,
+    onTrouble: (err, message) => log.error({ err }, message),
+    audit: { write: (event) => log.info({ audit: event }, event.event) },
+  })
   try {
-    makeRoot(settings.root)
     return await assemble(settings, state, options)
   } catch (error) {
     await state.close()
@@ -115,24 +118,17 @@ async function assemble(
   state: State,
   { log, sweeps, keepsUp }: GroundOptions,
 ): Promise<Ground> {
-  const { catalog, accounts, hasher } = state
-  const secret = await openSecret(settings.state)
+  const { catalog, clock, accounts, hasher } = state
+  const secret = await installationSecret(settings)
   const report = (count: number): void => {
     if (count > 0) log.info({ count }, 'removed what a crash had left behind')
   }
-  const files = await openLocalStore({
-    root: settings.root,
-    durability: settings.durability,
-    symlinks: settings.symlinks,
-    notes: catalogNotes(catalog),
-    sweeps,
-    onSweep: report,
-  })
-  const locks = catalogLocks(catalog, systemClock)
+  const stores = await openStores(settings.mounts, { catalog, clock, log, sweeps, onSweep: report })
+  const files = stores.store
+  const locks = catalogLocks(catalog, clock)
   const properties = catalogProperties(catalog)
   const records = { catalog, locks, properties }
   const keyOf = createCredentialKey()
-  const clock = systemClock
   const warn = (facts: object, message: string): void => log.warn(facts, message)
   const { basePath } = settings
   const needs = { catalog, accounts, hasher, secret, clock, basePath, warn }
@@ -142,9 +138,10 @@ async function assemble(
     store: files,
     onFault: (err) => log.error({ err }, 'a file could not be hashed'),
   })
-  const upkeep = keepsUp ? upkeepOf({ catalog, clock, store }, settings.s3.uploadDays, log) : undefined
+  const upkeep = keepsUp ? upkeepOf({ catalog, clock, store }, stores, settings.s3.uploadDays, log) : undefined
   return {
     catalog,
+    clock,
     accounts,
     hasher,
     startedBy: state.startedBy,
@@ -161,7 +158,7 @@ async function assemble(
     directories: sources.directories,
     users: sources.users,
     links: sources.links,
-    throttle: createThrottle({ catalog, clock: systemClock, secret }),
+    throttle: createThrottle({ catalog, clock, secret }),
     keyOf,
     secret,
     hashing,
@@ -170,24 +167,25 @@ async function assemble(
       await mendMoves(files, records)
     },
     async sweep() {
-      report(await files.sweep())
+      report(await stores.sweep())
     },
     async close() {
       await upkeep?.close()
       await hashing.close()
       await sources.close()
-      await files.close()
+      await stores.close()
       await state.close()
     },
   }
 }
 
 /** Gives up uploads that nobody goes on with. */
-function upkeepOf(needs: UploadNeeds, uploadDays: number, log: Logger): Recurring {
+function upkeepOf(needs: UploadNeeds, stores: OpenedStores, uploadDays: number, log: Logger): Recurring {
   return every(
     async () => {
       const { uploads, rooms } = await expireUploads(needs, uploadDays * dayMilliseconds)
       if (uploads > 0 || rooms > 0) log.info({ uploads, rooms }, 'gave up uploads that nobody has gone on with')
+      await stores.keepUp()
     },
     {
       first: 10_000,
@@ -198,47 +196,3 @@ function upkeepOf(needs: UploadNeeds, uploadDays: number, log: Logger): Recurrin
 }
 
 const dayMilliseconds = 24 * 3600 * 1000
-
-/** What a plain file has no room for, kept in the catalog. */
-function catalogNotes(catalog: Catalog): Notes {
-  const group = 'files'
-  return {
-    get: async (key) => (await catalog.get(group, key))?.value,
-    glance: (key) => {
-      const found = catalog.glance?.(group, [key])
-      return found && { value: found[0]?.value }
-    },
-    glanceMany: (keys) => catalog.glance?.(group, keys)?.map((item) => item?.value),
-    put: async (key, value) => {
-      await catalog.swap(group, key, value, 'any')
-    },
-    async update(key, next) {
-      for (let isDone: string | false = false; isDone === false;) {
-        const item = await catalog.get(group, key)
-        isDone = await catalog.swap(group, key, next(item?.value), item?.version)
-      }
-    },
-    forget: async (key) => {
-      await catalog.swap(group, key, undefined, 'any')
-    },
-    async keys(atMost) {
-      const keys = new Set<string>()
-      for await (const items of catalog.list(group)) {
-        for (const { name } of items) keys.add(name)
-        if (keys.size > atMost) return undefined
-      }
-      return keys
-    },
-  }
-}
-
-/** Throws `not-directory` where something else has the name of the root; it need not be there. */
-export function checkRoot(root: string): void {
-  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === false)
-    throw new Failure('not-directory', `The root ${root} is not a directory. Name one: postern serve DIR.`)
-}
-
-function makeRoot(root: string): void {
-  if (statSync(root, { throwIfNoEntry: false }) === undefined)
-    makeDirectory(root, 'root', 'Name another directory: postern serve DIR.')
-}

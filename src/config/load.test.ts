@@ -40,6 +40,35 @@ describe('a wrong configuration', () => {
       'listen: [{ at: ":1", surfaces: [ftp] }]\n',
       'postern.yaml:1: listen[0].surfaces[0]: must be one of: webdav, http, s3',
     ],
+    ['mounts: []\n', 'postern.yaml:1: mounts: must not be empty'],
+    [
+      'mounts:\n  - { path: /, local: a }\n  - { path: /b }\n',
+      'postern.yaml:3: mounts[1]: must have one of: local (a directory), s3 (s3://BUCKET/PREFIX?region=…)',
+    ],
+    ['mounts: [{ path: /, local: a, s3: "s3://b" }]\n', /^postern.yaml:1: mounts\[0\]: must have one of/],
+    ['mounts: [{ path: "/a/../b", local: a }]\n', /^postern.yaml:1: mounts\[0\].path: /],
+    [
+      'mounts: [{ path: /, local: a }, { path: //, local: b }]\n',
+      'postern.yaml:1: mounts[1]: another store is mounted at /',
+    ],
+    ['root: x\nmounts: [{ path: /, local: a }]\n', /^postern.yaml:1: root: is not read where mounts are set/],
+    [
+      'state: a/b\nmounts: [{ path: /, s3: "s3://b" }, { path: /x, local: a }]\n',
+      /^postern.yaml:1: state: must not lie inside the served directory/,
+    ],
+    [
+      'mounts: [{ path: /, local: a, readonly: true }]\n',
+      /mounts\[0\].readonly: is not a setting; did you mean readOnly\?/,
+    ],
+    [
+      'catalog: { postgres: "postgres://u:p@h/d" }\n',
+      /^postern.yaml:1: catalog: needs a secret that all instances share/,
+    ],
+    ['catalog: { postgres: "mysql://h/d" }\n', /^postern.yaml:1: catalog.postgres: must be like postgres:\/\//],
+    ['catalog: { dynamodb: { table: x } }\n', /^postern.yaml:1: catalog.dynamodb.table: must be a name of a table/],
+    ['catalog: sqlite\n', /^postern.yaml:1: catalog: must be \{ postgres: /],
+    ['secret: { env: "A B" }\n', /^postern.yaml:1: secret.env: must be the name of a variable/],
+    ['secret: hush\n', /^postern.yaml:1: secret: must be \{ file: FILE \}/],
     ['durability: maximal\n', 'postern.yaml:1: durability: must be one of: full, fast'],
     [
       'identity: [ldap]\n',
@@ -107,7 +136,7 @@ describe('a right configuration', () => {
   it('has a default for everything', () => {
     const config = load({})
     expect(config).toMatchObject({
-      root: join(directory, 'data'),
+      mounts: [{ kind: 'local', path: '/', directory: join(directory, 'data') }],
       state: join(directory, 'data.postern'),
       durability: 'full',
       identity: [{ kind: 'catalog', name: 'catalog', cacheSeconds: 120 }],
@@ -122,14 +151,32 @@ describe('a right configuration', () => {
     const text = 'root: a\nbasicRealm: file\nuniform403: true\n'
     const environment = { POSTERN_BASIC_REALM: 'environment', POSTERN_ROOT: 'b' }
     const config = load({ text, environment, flags: { root: { flag: 'DIR', value: 'c' } } })
-    expect(config).toMatchObject({ root: join(directory, 'c'), basicRealm: 'environment', uniform403: true })
+    expect(config).toMatchObject({ basicRealm: 'environment', uniform403: true })
+    expect(config.mounts).toMatchObject([{ path: '/', directory: join(directory, 'c') }])
+  })
+
+  it('understands mounts, a shared catalog and where the secret is', () => {
+    const text = `durability: fast
+mounts: [{ path: /, local: a }, { path: /b/c, s3: "s3://bucket/p", readOnly: true, maxFileBytes: 1K }, { path: /d, local: b, durability: full }]
+catalog: { postgres: "postgres://h/d" }
+secret: { file: s }
+`
+    const config = load({ text })
+    expect(config.mounts).toEqual([
+      { kind: 'local', path: '/', directory: join(directory, 'a'), readOnly: false, durability: 'fast', symlinks: 'absent' }, // prettier-ignore
+      { kind: 's3', path: '/b/c', url: 's3://bucket/p', readOnly: true, maxFileBytes: 1024, selfTest: true },
+      { kind: 'local', path: '/d', directory: join(directory, 'b'), readOnly: false, durability: 'full', symlinks: 'absent' }, // prettier-ignore
+    ])
+    expect(config.state).toBe(join(directory, 'a.postern'))
+    expect(config.catalog).toEqual({ postgres: 'postgres://h/d', poolSize: 10 })
+    expect(config.secret).toEqual({ file: join(directory, 's') })
   })
 
   it('takes paths in a file from its own directory, others from the working directory', () => {
     mkdirSync(join(directory, 'etc'))
     writeFileSync(join(directory, 'etc', 'p.yaml'), 'root: ./files\nlisten: ["unix:./p.sock"]\n')
     const config = loadConfig({ directory, file: 'etc/p.yaml', environment: { POSTERN_STATE: './s' }, flags: {} })
-    expect(config.root).toBe(join(directory, 'etc', 'files'))
+    expect(config.mounts).toMatchObject([{ directory: join(directory, 'etc', 'files') }])
     expect(config.state).toBe(join(directory, 's'))
     expect(config.listen[0]?.at).toEqual({ kind: 'unix', path: join(directory, 'etc', 'p.sock') })
   })

@@ -12,6 +12,8 @@ import { handedSockets } from './environment.js'
 import { identitySettings } from './identity/entry.js'
 import type { IdentitySetting } from './identity/entry.js'
 import { environmentTable } from './identity/pam-line.js'
+import { mountSettings } from './mount-settings.js'
+import type { LocalMount, MountSetting } from './mount-settings.js'
 import { problemsIn } from './problems.js'
 import { configKeys, configSchema, variableOf } from './schema.js'
 import type { Settings } from './schema.js'
@@ -46,13 +48,14 @@ export interface ListenSetting {
 }
 
 /** Settings that have been understood: paths are absolute, defaults are filled in. */
-export interface Config extends Omit<Settings, 'listen' | 'root' | 'state' | 'identity'> {
+export interface Config extends Omit<Settings, 'listen' | 'root' | 'mounts' | 'state' | 'identity'> {
   /** The file that was read. */
   readonly file: string | undefined
   readonly listen: readonly ListenSetting[]
   /** Sockets that came with this process, for the endpoints that ask for them. */
   readonly handed: readonly HandedSocket[]
-  readonly root: string
+  /** What makes up the tree; never empty. */
+  readonly mounts: readonly MountSetting[]
   readonly state: string
   /** In the order in which they are asked. */
   readonly identity: readonly IdentitySetting[]
@@ -211,21 +214,34 @@ function resolved(
   directory: string,
 ): Omit<Config, 'file' | 'handed' | 'warnings'> {
   const from = (key: string): string => origins.get(key)?.directory ?? directory
+  const { root: _, mounts: __, ...others } = settings
   const root = resolve(from('root'), settings.root)
-  const state = settings.state === undefined ? `${root}.postern` : resolve(from('state'), settings.state)
+  const mounts = mountSettings(settings, root, {
+    root: origins.get('root')?.describe(['root']),
+    describe: (index) => origins.get('mounts')?.describe(['mounts', index]) ?? 'mounts:',
+    directory: from('mounts'),
+  })
+  const disks = mounts.filter((mount): mount is LocalMount => mount.kind === 'local')
+  const beside = disks.find(({ path }) => path === '/')?.directory ?? root
+  const state = settings.state === undefined ? `${beside}.postern` : resolve(from('state'), settings.state)
   const where = origins.get('state')?.describe(['state']) ?? 'state:'
-  const real = realPath(state)
-  const realRoot = realPath(root)
-  if (real === realRoot || real.startsWith(realRoot.endsWith('/') ? realRoot : `${realRoot}/`))
+  for (const { directory: served } of disks)
+    if (isInside(realPath(state), realPath(served)))
+      throw new Failure(
+        'invalid',
+        `${where} must not lie inside the served directory ${served}; name another place with --state`,
+      )
+  if (settings.catalog !== undefined && settings.secret === undefined)
     throw new Failure(
       'invalid',
-      `${where} must not lie inside the served directory ${root}; name another place with --state`,
+      `${origins.get('catalog')?.describe(['catalog']) ?? 'catalog:'} needs a secret that all instances share: set secret to { env: NAME } or { file: FILE } (openssl rand -base64 32)`,
     )
   const names = new Map<string, number>()
   return {
-    ...settings,
-    root,
+    ...others,
+    mounts,
     state,
+    ...(settings.secret !== undefined && { secret: secretSetting(settings.secret, from('secret')) }),
     identity: sources(settings.identity, from('identity'), origins.get('identity')),
     publicOrigins: settings.publicOrigins.map((origin) => origin.toLowerCase()),
     listen: settings.listen.map((entry) => listenSetting(entry, from('listen'), settings.tls !== undefined, names)),
@@ -233,6 +249,14 @@ function resolved(
       tls: { cert: resolve(from('tls'), settings.tls.cert), key: resolve(from('tls'), settings.tls.key) },
     }),
   }
+}
+
+function isInside(path: string, directory: string): boolean {
+  return path === directory || path.startsWith(directory.endsWith('/') ? directory : `${directory}/`)
+}
+
+function secretSetting(setting: NonNullable<Settings['secret']>, directory: string): NonNullable<Settings['secret']> {
+  return 'file' in setting ? { file: resolve(directory, setting.file) } : setting
 }
 
 function sources(

@@ -1,11 +1,10 @@
 import { z } from 'zod'
-import { Failure } from '../core/failure.js'
-import { toPath } from '../core/path.js'
 import { surfaceNames } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import { proxyTrust } from '../transport/forwarded.js'
 import { identityEntry } from './identity/entry.js'
 import { bytes, flag, grant, listOf, objectOf, oneOf, pattern, text, whole } from './schema-parts.js'
+import { catalog, folder, mounts, secret } from './schema-stores.js'
 import { tokenHash } from './token-hash.js'
 
 const endpoint = text.refine(
@@ -31,14 +30,6 @@ const bucketName = text.regex(
   /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/,
   'must be a name of a bucket: 3 to 63 lower-case letters, digits, dots and hyphens',
 )
-
-const folder = text.superRefine((value, context) => {
-  try {
-    toPath(value)
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: error instanceof Failure ? error.message : 'must be a path' })
-  }
-})
 
 const foreignOrigin = text.refine(
   (value) => value === 'null' || /^[a-z][a-z0-9+.-]*:\/\/[^/?#*\s]+$/i.test(value),
@@ -86,11 +77,33 @@ export const configSchema = objectOf({
   root: text
     .default('./data')
     .meta({ type: 'path', description: 'The directory that is served. It is made if missing.', example: '/srv/files' }),
+  mounts: mounts.meta({
+    type: 'list of { path, local | s3, readOnly, maxFileBytes, durability, symlinks, selfTest }',
+    default: 'one: the root, at /',
+    description:
+      'Several stores in one tree, instead of `root`. `path` is where in the tree; `local` a directory, or `s3` a bucket: `s3://BUCKET/PREFIX?region=…` with `endpoint`, `role_arn` and others as in docs/stores.md. Credentials are found as AWS tools find them. `readOnly` refuses every change, `maxFileBytes` larger files. `selfTest: false` does without the test at the start that writes, reads and removes an object, where a role may not do that. Where none is at /, the root has nothing but the mounts.',
+    example:
+      '[{ path: /, local: ./data }, { path: /archive, s3: "s3://bucket/prefix?region=eu-west-1", readOnly: true }]',
+  }),
+  catalog: catalog.meta({
+    type: '{ postgres, poolSize } or { dynamodb: { table, region, endpoint } }',
+    default: 'a file in the state directory (SQLite)',
+    description:
+      'Where users, keys, locks and properties are kept. With a shared one, any number of instances over the same stores are one server: PostgreSQL (`postgres://USER:PASSWORD@HOST/DATABASE`), Aurora DSQL (`dsql://ID.dsql.REGION.on.aws`, by the role of the process) or a DynamoDB table. `postern migrate` shows and makes the tables. It needs a `secret`.',
+    example: '{ postgres: "postgres://postern:secret@db.example.org/postern" }',
+  }),
+  secret: secret.meta({
+    type: '{ file }, { env } or { kms: { ciphertext, region } }',
+    default: 'made and kept in the state directory',
+    description:
+      'The secret of the installation, which seals keys and sessions: 32 bytes, as 64 hexadecimal digits or as base64 (`openssl rand -base64 32`). All instances over one catalog need the same. `kms`: its ciphertext under an AWS key, as base64.',
+    example: '{ env: FILES_SECRET }',
+  }),
   state: text.optional().meta({
     type: 'path',
     default: 'the root with `.postern` added, beside it',
     description:
-      'Where Postern keeps users, locks, properties and its secret. Never inside the root. On a local disk, not on NFS.',
+      'Where Postern keeps users, locks, properties and its secret, and the audit log. Never inside the root. On a local disk, not on NFS. With a shared `catalog` only the audit log and a self-signed certificate are there; where it cannot be made, audit lines go to the log.',
     example: '/var/lib/postern',
   }),
   durability: oneOf('full', 'fast').default('full').meta({

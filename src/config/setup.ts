@@ -5,7 +5,7 @@ import type { KeyPair } from '../transport/key-pair.js'
 import { readPair } from '../transport/key-pair.js'
 import { openCertificate } from '../transport/self-signed.js'
 import type { Certificate } from '../transport/self-signed.js'
-import { checkRoot } from './ground.js'
+import { checkRoot } from './stores.js'
 import type { Config } from './load.js'
 
 /** All that a process needs to serve a configuration: plain data, which a primary process can send to its workers. */
@@ -39,6 +39,6 @@ export async function prepareSetup(config: Config): Promise<PreparedSetup> {
 
 /** What can be found wrong with a configuration without starting: throws `not-directory` for the root, `invalid` for the certificate. */
 export function examine(config: Config): void {
-  checkRoot(config.root)
+  for (const mount of config.mounts) if (mount.kind === 'local') checkRoot(mount.directory)
   if (typeof config.tls === 'object') readPair(config.tls, systemClock.now())
 }

@@ -1,21 +1,25 @@
 import { mkdirSync, statSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Audit } from '../auth/audit.js'
 import { createPasswordHasher } from '../auth/password-hash.js'
 import type { PasswordHasher } from '../auth/password-hash.js'
 import { Accounts } from '../catalog/accounts.js'
 import type { Catalog } from '../catalog/catalog.js'
 import { Credentials } from '../catalog/credentials.js'
-import { openSecret } from '../catalog/secret.js'
-import { openSqliteCatalog } from '../catalog/sqlite.js'
+import type { Clock } from '../core/clock.js'
 import { systemClock } from '../core/clock.js'
-import { Failure } from '../core/failure.js'
+import { Failure, isFailure } from '../core/failure.js'
 import { commandUser, openAuditFile } from './audit-file.js'
+import type { AuditFile } from './audit-file.js'
+import { isShared, openCatalog } from './catalogs.js'
+import type { CatalogSettings } from './catalogs.js'
+import { installationSecret } from './installation-secret.js'
 import type { Config } from './load.js'
 
 /** What Postern remembers, opened for one process. */
 export interface State {
   readonly catalog: Catalog
+  /** By which what is in the catalog ends: that of the database where it is another host's. */
+  readonly clock: Clock
   readonly accounts: Accounts
   readonly hasher: PasswordHasher
   readonly audit: Audit
@@ -24,60 +28,82 @@ export interface State {
   close(): Promise<void>
 }
 
+export interface StateOptions {
+  /** Make the state directory where there is none; else that is `not-found`. */
+  readonly create: boolean
+  /** Told what goes wrong beside the work; without it, standard error is. */
+  readonly onTrouble?: (error: unknown, message: string) => void
+  /** Takes the audit events where there is no state directory to write them to. */
+  readonly audit?: Audit
+}
+
 /**
- * Opens the state directory. A process of root first becomes the owner of it for good, so that no file in there ever
- * belongs to root by accident. With `create` it is made (0700) where there is none; else that is `not-found`. Throws
- * `unavailable` where it cannot be made or used. `onTrouble` is told when the audit log cannot be
- * written; without it, standard error is.
+ * Opens the state directory and the catalog. A process of root first becomes the owner of the directory for good, so that
+ * no file in there ever belongs to root by accident. It is made (0700) where it may be; with a shared catalog it may be
+ * missing. Throws `unavailable` where it cannot be made or used, and what `openCatalog` throws.
  */
-export async function openState(
-  config: Pick<Config, 'state' | 'durability'>,
-  options: { readonly create: boolean; readonly onTrouble?: (error: unknown, message: string) => void },
-): Promise<State> {
-  const { state, durability } = config
-  if (options.create) makeDirectory(state, 'state', 'Name another place with --state.')
-  const owner = statSync(state, { throwIfNoEntry: false })
-  if (owner === undefined)
-    throw new Failure(
-      'not-found',
-      `There is no state directory ${state} yet. Start "postern serve" first, or name the right one with --state or --config.`,
-    )
-  if (!owner.isDirectory()) throw new Failure('not-directory', `The state ${state} is not a directory.`)
+export async function openState(config: CatalogSettings, options: StateOptions): Promise<State> {
   const { onTrouble = complain } = options
+  const hasDirectory = prepareDirectory(config, options)
   const startedBy = commandUser()
-  becomeOwner(owner)
-  const audit = openAuditFile({
-    state,
-    clock: systemClock,
-    onTrouble: (error) => onTrouble(error, 'the audit log cannot be written'),
-  })
-  const catalog = await openSqliteCatalog({
-    file: join(state, 'catalog.sqlite'),
-    clock: systemClock,
-    durability,
-  }).catch((error: unknown) => {
+  if (hasDirectory) becomeOwner(statSync(config.state))
+  const audit = hasDirectory ? openAudit(config.state, onTrouble) : withoutFile(options.audit ?? noAudit)
+  try {
+    const { catalog, clock } = await openCatalog(config, (facts, message) => onTrouble(facts, message))
+    return {
+      catalog,
+      clock,
+      accounts: new Accounts(catalog, clock),
+      hasher: createPasswordHasher(),
+      audit,
+      startedBy,
+      async close() {
+        audit.close()
+        await catalog.close()
+      },
+    }
+  } catch (error) {
     audit.close()
     throw error
-  })
-  return {
-    catalog,
-    accounts: new Accounts(catalog, systemClock),
-    hasher: createPasswordHasher(),
-    audit,
-    startedBy,
-    async close() {
-      audit.close()
-      await catalog.close()
-    },
   }
 }
 
-/** The keys and tokens of an open state, under its secret. Throws what `openSecret` throws. */
+function withoutFile(audit: Audit): AuditFile {
+  return { write: (event) => audit.write(event), close: () => undefined }
+}
+
+const noAudit: Audit = { write: () => undefined }
+
+/** Whether there is a state directory. Only a shared catalog does without. */
+function prepareDirectory(config: CatalogSettings, { create }: StateOptions): boolean {
+  const { state } = config
+  try {
+    if (create) makeDirectory(state, 'state', 'Name another place with --state.')
+  } catch (error) {
+    if (isShared(config) && isFailure(error, 'unavailable')) return false
+    throw error
+  }
+  const found = statSync(state, { throwIfNoEntry: false })
+  if (found?.isDirectory() === true) return true
+  if (found !== undefined) throw new Failure('not-directory', `The state ${state} is not a directory.`)
+  if (isShared(config)) return false
+  throw new Failure(
+    'not-found',
+    `There is no state directory ${state} yet. Start "postern serve" first, or name the right one with --state or --config.`,
+  )
+}
+
+function openAudit(state: string, onTrouble: (error: unknown, message: string) => void): AuditFile {
+  const onFault = (error: unknown): void => onTrouble(error, 'the audit log cannot be written')
+  return openAuditFile({ state, clock: systemClock, onTrouble: onFault })
+}
+
+/** The keys and tokens of an open state, under its secret. Throws what `installationSecret` throws. */
 export async function openCredentials(
-  { catalog }: Pick<State, 'catalog'>,
-  { state }: Pick<Config, 'state'>,
+  { catalog, clock }: Pick<State, 'catalog' | 'clock'>,
+  config: Pick<Config, 'state' | 'secret'>,
 ): Promise<Credentials> {
-  return new Credentials(catalog, systemClock, await openSecret(state))
+  return new Credentials(catalog, clock, await installationSecret(config))
 }
 
 /** Makes a directory (0700 for the state, else as the umask says) with all above it. Throws `unavailable` with the reason in words. */

@@ -1,0 +1,88 @@
+import { statSync } from 'node:fs'
+import type { Logger } from 'pino'
+import type { Catalog } from '../catalog/catalog.js'
+import type { Clock } from '../core/clock.js'
+import { Failure } from '../core/failure.js'
+import { openLocalStore } from '../store/local.js'
+import type { Store } from '../store/store.js'
+import { catalogNotes } from './catalog-notes.js'
+import type { LocalMount, MountSetting, S3Mount } from './mount-settings.js'
+import { makeDirectory } from './state.js'
+
+/** The stores of one process, as one tree. */
+export interface OpenedStores {
+  readonly store: Store
+  /** Removes what crashed processes left behind; gives how many there were. */
+  sweep(): Promise<number>
+  /** What must be done now and again. */
+  keepUp(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface StoreNeeds {
+  readonly catalog: Catalog
+  readonly clock: Clock
+  readonly log: Logger
+  /** Whether this process sweeps local stores in the background. */
+  readonly sweeps: boolean
+  readonly onSweep: (count: number) => void
+}
+
+/** One store, and how to tidy it. */
+interface Opened {
+  readonly store: Store
+  /** At the start, where something may have crashed. */
+  readonly sweep?: () => Promise<number>
+  /** Now and again. */
+  readonly keepUp?: () => Promise<number>
+}
+
+/** Opens all of them or none. Throws what `openLocalStore`, `openS3Service` and `mountStores` throw. */
+export async function openStores(mounts: readonly MountSetting[], needs: StoreNeeds): Promise<OpenedStores> {
+  const opened: (Opened & { readonly setting: MountSetting })[] = []
+  const closeAll = async (): Promise<void> => {
+    for (const { store } of opened) await store.close()
+  }
+  try {
+    for (const setting of mounts)
+      opened.push({ setting, ...(setting.kind === 'local' ? await openLocal(setting, needs) : await openS3(setting, needs)) }) // prettier-ignore
+    const sum = async (counts: readonly ((() => Promise<number>) | undefined)[]): Promise<number> => {
+      let total = 0
+      for (const count of counts) total += (await count?.()) ?? 0
+      return total
+    }
+    return {
+      store: opened[0]!.store,
+      sweep: () => sum(opened.map(({ sweep }) => sweep)),
+      async keepUp() {
+        needs.onSweep(await sum(opened.map(({ keepUp }) => keepUp)))
+      },
+      close: closeAll,
+    }
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}
+
+async function openLocal(mount: LocalMount, { catalog, sweeps, onSweep }: StoreNeeds): Promise<Opened> {
+  const { directory, durability, symlinks } = mount
+  makeRoot(directory)
+  const notes = catalogNotes(catalog)
+  const store = await openLocalStore({ root: directory, durability, symlinks, notes, sweeps, onSweep })
+  return { store, sweep: () => store.sweep() }
+}
+
+async function openS3(mount: S3Mount, _: StoreNeeds): Promise<Opened> {
+  throw new Failure('unsupported', 'soon: ' + mount.path)
+}
+/** Throws `not-directory` where something else has the name of a directory that is to be served; it need not be there. */
+export function checkRoot(root: string): void {
+  if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === false)
+    throw new Failure('not-directory', `The root ${root} is not a directory. Name one: postern serve DIR.`)
+}
+
+function makeRoot(root: string): void {
+  if (statSync(root, { throwIfNoEntry: false }) === undefined)
+    makeDirectory(root, 'root', 'Name another directory: postern serve DIR.')
+}
