@@ -214,9 +214,9 @@ function resolved(
   directory: string,
 ): Omit<Config, 'file' | 'handed' | 'warnings'> {
   const from = (key: string): string => origins.get(key)?.directory ?? directory
-  const { root: _, mounts: __, ...others } = settings
-  const root = resolve(from('root'), settings.root)
-  const mounts = mountSettings(settings, root, {
+  const { root: given, mounts: listed, ...others } = settings
+  const root = resolve(from('root'), given)
+  const mounts = mountSettings(listed, { ...others, directory: root }, {
     root: origins.get('root')?.describe(['root']),
     describe: (index) => origins.get('mounts')?.describe(['mounts', index]) ?? 'mounts:',
     directory: from('mounts'),

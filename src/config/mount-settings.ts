@@ -37,11 +37,14 @@ export interface MountOrigins {
   readonly directory: string
 }
 
-/** The stores of the tree: those of `mounts`, else the root alone. Throws `invalid`. */
-export function mountSettings(settings: Settings, root: string, origins: MountOrigins): readonly MountSetting[] {
-  const { mounts, durability, symlinks } = settings
-  if (mounts === undefined)
-    return [{ kind: 'local', path: rootPath, directory: root, readOnly: false, durability, symlinks }]
+/** The stores of the tree: those of `mounts`, else the root alone, whose settings hold where a mount has none. Throws `invalid`. */
+export function mountSettings(
+  mounts: Settings['mounts'],
+  root: Pick<LocalMount, 'directory' | 'durability' | 'symlinks'>,
+  origins: MountOrigins,
+): readonly MountSetting[] {
+  const { directory, durability, symlinks } = root
+  if (mounts === undefined) return [{ kind: 'local', path: rootPath, directory, readOnly: false, durability, symlinks }]
   if (origins.root !== undefined)
     throw new Failure('invalid', `${origins.root} is not read where mounts are set: make it the mount at /.`)
   const found = new Set<StorePath>()
