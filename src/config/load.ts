@@ -216,11 +216,15 @@ function resolved(
   const from = (key: string): string => origins.get(key)?.directory ?? directory
   const { root: given, mounts: listed, ...others } = settings
   const root = resolve(from('root'), given)
-  const mounts = mountSettings(listed, { ...others, directory: root }, {
-    root: origins.get('root')?.describe(['root']),
-    describe: (index) => origins.get('mounts')?.describe(['mounts', index]) ?? 'mounts:',
-    directory: from('mounts'),
-  })
+  const mounts = mountSettings(
+    listed,
+    { ...others, directory: root },
+    {
+      root: origins.get('root')?.describe(['root']),
+      describe: (index) => origins.get('mounts')?.describe(['mounts', index]) ?? 'mounts:',
+      directory: from('mounts'),
+    },
+  )
   const disks = mounts.filter((mount): mount is LocalMount => mount.kind === 'local')
   const beside = disks.find(({ path }) => path === '/')?.directory ?? root
   const state = settings.state === undefined ? `${beside}.postern` : resolve(from('state'), settings.state)
