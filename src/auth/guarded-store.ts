@@ -1,7 +1,7 @@
 import { denied, type Rights } from './rights.js'
-import { atMost } from './upload-limits.js'
 import { Failure, isFailure } from '../core/failure.js'
 import { isOwnPath, type StorePath } from '../core/path.js'
+import { atMost } from '../store/at-most.js'
 import type {
   Action,
   Body,

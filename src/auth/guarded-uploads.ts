@@ -1,7 +1,7 @@
 import { denied, type Rights } from './rights.js'
-import { atMost, tooLarge } from './upload-limits.js'
 import type { Upload, UploadFacts, UploadPart, UploadPartOptions, Uploads } from '../catalog/uploads.js'
 import { isOwnPath, type StorePath } from '../core/path.js'
+import { atMost, tooLarge } from '../store/at-most.js'
 import type { Body, ByteRange, WriteOptions, Written } from '../store/store.js'
 
 /**

@@ -1,7 +1,7 @@
-import { atMost } from './upload-limits.js'
 import type { Quota } from './quota-store.js'
 import { overQuota, type Reserved } from '../catalog/usage.js'
 import type { StorePath } from '../core/path.js'
+import { atMost } from '../store/at-most.js'
 import type { PartOptions, PartRooms, StoredPart } from '../store/part-rooms.js'
 
 /**

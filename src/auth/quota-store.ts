@@ -1,9 +1,9 @@
 import { partsWithin } from './quota-parts.js'
-import { atMost } from './upload-limits.js'
-import { bound } from '../catalog/tended.js'
 import { overQuota, type Reserved, type Usage } from '../catalog/usage.js'
 import { isFailure } from '../core/failure.js'
 import type { StorePath } from '../core/path.js'
+import { atMost } from '../store/at-most.js'
+import { bound } from '../store/bound.js'
 import type { Piece, Staged, Store, WriteOptions, Written } from '../store/store.js'
 
 export interface Quota {

@@ -1,8 +1,9 @@
 import type { Permit } from './permit.js'
-import { tooLarge, type UploadLimits } from './upload-limits.js'
+import type { UploadLimits } from './upload-limits.js'
 import type { LockHolder, Locks } from '../catalog/locks.js'
 import { Failure, isFailure } from '../core/failure.js'
 import { isOwnPath, parentOf, type StorePath } from '../core/path.js'
+import { tooLarge } from '../store/at-most.js'
 import type { Action, Conditions, Staged, Store, Transfer, WriteOptions } from '../store/store.js'
 
 /** The questions that the guard asks: what one caller may do, see and overwrite. */

@@ -1,7 +1,5 @@
 import { compilePattern } from './pattern.js'
-import { Failure } from '../core/failure.js'
 import type { StorePath } from '../core/path.js'
-import type { Body } from '../store/store.js'
 
 /** What may be put at most below a path, by everybody. */
 export interface UploadRule {
@@ -18,18 +16,4 @@ export function createUploadLimits(rules: readonly UploadRule[]): UploadLimits |
   if (rules.length === 0) return undefined
   const compiled = rules.map(({ path, bytes }) => ({ pattern: compilePattern(path), bytes }))
   return (path) => Math.min(...compiled.map(({ pattern, bytes }) => (pattern.matches(path) ? bytes : Infinity)))
-}
-
-export function tooLarge(most: number): Failure {
-  return new Failure('too-large', `A file may have at most ${most} bytes here.`, { size: most })
-}
-
-/** The body, for as long as it is not too large: throws at the first byte over that. */
-export async function* atMost(body: Body, most: number, refusal = tooLarge): AsyncGenerator<Uint8Array> {
-  let total = 0
-  for await (const chunk of body) {
-    total += chunk.byteLength
-    if (total > most) throw refusal(most)
-    yield chunk
-  }
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { openSite } from '../../../test/http-exchange.js'
-import { bound } from '../../catalog/tended.js'
+import { bound } from '../../store/bound.js'
 import { toPath } from '../../core/path.js'
 import { openMemoryStore } from '../../store/memory.js'
 import type { Store } from '../../store/store.js'

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { isFileRange } from '../../core/http.js'
 import type { FileRange, Header, HttpResponse } from '../../core/http.js'
+import { contentBytes, descriptorBytes } from '../../store/content-bytes.js'
 import type { ByteRange, Content } from '../../store/store.js'
-import { contentBytes, descriptorBytes } from './file-bytes.js'
 import type { FileContext } from './file-context.js'
 import { contentRange } from './ranges.js'
 

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { openDavSite, responsesOf, type DavAnswer, type DavSite } from '../../../test/dav-site.js'
-import { bound } from '../../catalog/tended.js'
+import { bound } from '../../store/bound.js'
 import { Failure } from '../../core/failure.js'
 import { toPath } from '../../core/path.js'
 import { parseXml, serializeXml, type XmlElement } from '../../core/xml.js'
