@@ -10,7 +10,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const target = join(root, 'dist', 'program')
 
 /** What goes in, with all it needs itself. Any other package stays outside: it is native, or loaded only where it is configured. */
-const bundled = new Set(['commander', 'mime-types', 'pino', 'saxes', 'zod'])
+const bundled = new Set(['cli-progress', 'commander', 'mime-types', 'pino', 'saxes', 'zod'])
 
 /** Types are looked up by extension; of the others in this table, which are more than half, nobody asks. */
 const typesWithExtension = {

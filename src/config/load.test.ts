@@ -51,6 +51,14 @@ describe('a wrong configuration', () => {
       'mounts: [{ path: /, local: a }, { path: //, local: b }]\n',
       'postern.yaml:1: mounts[1]: another store is mounted at /',
     ],
+    [
+      'mounts: [{ path: /, local: a }, { path: /b, local: a/b }]\n',
+      /^postern.yaml:1: mounts: the directory at \/b lies within that at \/: /,
+    ],
+    [
+      'mounts: [{ path: /b, local: a }, { path: /, local: ./a/ }]\n',
+      /^postern.yaml:1: mounts: the directory at \/b lies within/,
+    ],
     ['root: x\nmounts: [{ path: /, local: a }]\n', /^postern.yaml:1: root: is not read where mounts are set/],
     [
       'state: a/b\nmounts: [{ path: /, s3: "s3://b" }, { path: /x, local: a }]\n',

@@ -226,6 +226,14 @@ function resolved(
     },
   )
   const disks = mounts.filter((mount): mount is LocalMount => mount.kind === 'local')
+  for (const [index, { directory: served, path }] of disks.entries()) {
+    const other = disks.find((each, at) => at !== index && isInside(realPath(served), realPath(each.directory)))
+    if (other !== undefined)
+      throw new Failure(
+        'invalid',
+        `${origins.get('mounts')?.describe(['mounts']) ?? 'mounts:'} the directory at ${path} lies within that at ${other.path}: a file would have two paths, and locks hold for one`,
+      )
+  }
   const beside = disks.find(({ path }) => path === '/')?.directory ?? root
   const state = settings.state === undefined ? `${beside}.postern` : resolve(from('state'), settings.state)
   const where = origins.get('state')?.describe(['state']) ?? 'state:'
