@@ -16,6 +16,8 @@ export interface ServerOptions {
   readonly root?: string
   /** The content of a `postern.yaml`. */
   readonly config?: string
+  /** Serves what the configuration mounts: no directory is named. */
+  readonly mounts?: true
   /** Listens where the configuration says, the first time on TCP, and not on a free port of its own. */
   readonly listensAsConfigured?: boolean
   /** Further arguments of `postern serve`. */
@@ -95,7 +97,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   await mkdir(root, { recursive: true })
   const configFile = join(home, 'postern.yaml')
   const adminPassword = 'correct horse battery staple'
-  const args = ['serve', root, '--state', state, ...(options.args ?? [])]
+  const args = ['serve', ...(options.mounts === true ? [] : [root]), '--state', state, ...(options.args ?? [])]
   if (options.config !== undefined) {
     await writeFile(configFile, options.config)
     args.push('--config', configFile)
