@@ -20,7 +20,8 @@ export async function installationSecret({ secret, state }: Pick<Config, 'secret
     return decoded(Buffer.from(value), `the variable ${secret.env}`)
   }
   if ('file' in secret) return decoded(read(secret.file), `the file ${secret.file}`)
-  throw new Failure('unsupported', 'soon')
+  const { decryptByKms } = await import('./kms.js')
+  return decoded(await decryptByKms(secret.kms, readEnvironment()), 'what the KMS key decrypts')
 }
 
 /** As it is, as hexadecimal digits, or as base64. */
