@@ -1,9 +1,12 @@
 import { join } from 'node:path'
 import type { Catalog } from '../catalog/catalog.js'
+import type { DynamodbPlace } from '../catalog/dynamodb.js'
 import { remembered } from '../catalog/remembered.js'
 import { openSqliteCatalog } from '../catalog/sqlite.js'
 import type { Clock } from '../core/clock.js'
 import { systemClock } from '../core/clock.js'
+import { Failure } from '../core/failure.js'
+import { readEnvironment } from './environment.js'
 import type { Config } from './load.js'
 
 /** A catalog, and the clock by which its items end. */
@@ -13,6 +16,13 @@ export interface OpenedCatalog {
 }
 
 export type CatalogSettings = Pick<Config, 'state' | 'durability' | 'catalog'>
+
+/** A database that other instances may use as well. */
+export type SharedCatalog = NonNullable<Config['catalog']>
+
+type DynamodbSetting = Extract<SharedCatalog, { dynamodb: unknown }>['dynamodb']
+
+export type Warn = (facts: object, message: string) => void
 
 /** How long accounts, keys and tokens of a shared catalog may be those of before: what is revoked ends within a second. */
 const rememberedMilliseconds = 900
@@ -27,27 +37,44 @@ export function isShared({ catalog }: Pick<CatalogSettings, 'catalog'>): boolean
  * Opens the catalog of a configuration: a file in the state directory, which must be there, or a database. Throws what
  * `openSqliteCatalog`, `openPostgresCatalog` and `openDynamodbCatalog` throw.
  */
-export async function openCatalog(
-  settings: CatalogSettings,
-  warn: (facts: object, message: string) => void,
-): Promise<OpenedCatalog> {
+export async function openCatalog(settings: CatalogSettings, warn: Warn): Promise<OpenedCatalog> {
   const { catalog: setting, state, durability } = settings
   if (setting === undefined) {
     const file = join(state, 'catalog.sqlite')
     return { catalog: await openSqliteCatalog({ file, clock: systemClock, durability }), clock: systemClock }
   }
-  warn({}, 'soon')
-  const { catalog, skewMilliseconds } = {
-    catalog: await openSqliteCatalog({ file: state, clock: systemClock, durability }),
-    skewMilliseconds: 0,
-  }
-  const tolerableSkewMilliseconds = 500
-  const clock: Clock =
-    Math.abs(skewMilliseconds) < tolerableSkewMilliseconds
-      ? systemClock
-      : { now: () => systemClock.now() + skewMilliseconds }
+  // All instances go by the clock of the database.
+  let skew = 0
+  const clock: Clock = { now: () => systemClock.now() + skew }
+  const { catalog, skewMilliseconds } = await openShared(setting, clock, warn)
+  skew = skewMilliseconds
   const groups = rememberedGroups
   return { catalog: remembered(catalog, { groups, milliseconds: rememberedMilliseconds, clock }), clock }
+}
+
+async function openShared(
+  setting: SharedCatalog,
+  clock: Clock,
+  warn: Warn,
+): Promise<{ readonly catalog: Catalog; readonly skewMilliseconds: number }> {
+  if ('postgres' in setting) {
+    const { openPostgresCatalog } = await import('../catalog/postgres.js')
+    return openPostgresCatalog({ at: setting.postgres, clock, warn, poolSize: setting.poolSize })
+  }
+  const { openDynamodbCatalog } = await import('../catalog/dynamodb.js')
+  return openDynamodbCatalog({ ...(await dynamodbPlace(setting.dynamodb)), clock, log: { warn } })
+}
+
+/** Where a table is, and the credentials for it. Throws `invalid` where nothing names the region. */
+export async function dynamodbPlace(setting: DynamodbSetting): Promise<DynamodbPlace> {
+  const { createCredentials } = await import('../store/aws/credentials.js')
+  const { table, endpoint } = setting
+  const environment = readEnvironment()
+  const region = setting.region ?? environment['AWS_REGION'] ?? environment['AWS_DEFAULT_REGION']
+  if (region === undefined)
+    throw new Failure('invalid', 'catalog: name the region of the table: { dynamodb: { table: …, region: … } }')
+  const credentials = createCredentials({ settings: {}, region })
+  return { table, region, credentials, ...(endpoint !== undefined && { endpoint }) }
 }
 
 /** For people, without secrets: `state in /srv/files.postern`, `catalog in PostgreSQL at db.example.org`. */
