@@ -72,7 +72,8 @@ export async function* untilAborted(body: Body, signal: AbortSignal | undefined)
   }
 }
 
-function abortFailure(signal: AbortSignal): Failure {
+/** What `throwIfAborted` throws of a signal that has aborted. */
+export function abortFailure(signal: AbortSignal): Failure {
   const reason: unknown = signal.reason
   return reason instanceof Failure ? reason : new Failure('incomplete', 'The request was given up.', { cause: reason })
 }

@@ -1,0 +1,125 @@
+import type { AwsAnswer, AwsClient, AwsRequest, OpenAnswer } from '../aws/aws-client.js'
+import { encodedPath } from '../aws/sign.js'
+import type { Failure } from '../../core/failure.js'
+import { parseHttpDate } from '../../core/http.js'
+import { failureOf } from './service-errors.js'
+import type { ObjectHeaders, WriteCondition } from './service.js'
+import type { S3Settings } from './settings.js'
+
+/** A request about an object or, without a key, about the bucket. */
+export interface BucketRequest extends Omit<AwsRequest, 'path' | 'hostname' | 'unsigned'> {
+  /** Relative to the prefix of the settings. */
+  readonly key?: string
+}
+
+/** How a service wants the ETags in conditions: RFC 9110 wants quotes, some services know them only without. */
+export type EtagForm = 'quoted' | 'bare'
+
+/** What the service does that takes time beyond all usual measure. */
+export const longSilence = 180_000
+
+/** Speaks to one bucket: knows where it is, what all that is written carries, and what the answers mean. */
+export class BucketRequests {
+  readonly settings: S3Settings
+  readonly #client: AwsClient
+  readonly #base: string
+  readonly #hostname: string | undefined
+  readonly #isTrustedWay: boolean
+
+  constructor(client: AwsClient, settings: S3Settings) {
+    this.settings = settings
+    this.#client = client
+    const { endpoint, bucket, pathStyle } = settings
+    const path = endpoint.pathname.replace(/\/+$/, '')
+    this.#base = pathStyle ? `${path}/${bucket}` : path
+    this.#hostname = pathStyle ? undefined : `${bucket}.${endpoint.hostname}`
+    this.#isTrustedWay = endpoint.protocol === 'https:' || /^(127\.|\[::1\]|localhost$)/.test(endpoint.hostname)
+  }
+
+  /** Gives errors as well. */
+  send(request: BucketRequest): Promise<AwsAnswer> {
+    return this.#client.send(this.#located(request))
+  }
+
+  /** The same for an answer whose body may be long. */
+  open(request: BucketRequest): Promise<OpenAnswer> {
+    return this.#client.open(this.#located(request))
+  }
+
+  /** Throws for errors. */
+  async done(request: BucketRequest): Promise<AwsAnswer> {
+    const answer = await this.send(request)
+    if (!isSuccess(answer)) throw this.failure(answer)
+    return answer
+  }
+
+  presign(request: BucketRequest, expiresSeconds: number): Promise<URL> {
+    return this.#client.presign(this.#located(request), expiresSeconds)
+  }
+
+  failure(answer: Pick<AwsAnswer, 'status' | 'headers' | 'bytes' | 'code'>): Failure {
+    return failureOf(answer, this.settings)
+  }
+
+  /** `x-amz-copy-source` */
+  source(key: string): string {
+    return `/${this.settings.bucket}/${encodedPath(this.settings.prefix + key)}`
+  }
+
+  /** A key without the prefix of the settings; undefined where it does not have that, or is nothing else. */
+  relative(key: string): string | undefined {
+    const { prefix } = this.settings
+    return key.length > prefix.length && key.startsWith(prefix) ? key.slice(prefix.length) : undefined
+  }
+
+  /** The headers of an object that is written, with the storage class and the encryption of the settings. */
+  written(headers: ObjectHeaders = {}): Record<string, string> {
+    const { storageClass, encryption } = this.settings
+    const all: Record<string, string> = { ...headers }
+    if (storageClass !== undefined) all['x-amz-storage-class'] = storageClass
+    if (encryption === undefined) return all
+    all['x-amz-server-side-encryption'] = encryption.algorithm
+    if (encryption.kmsKeyId !== undefined) all['x-amz-server-side-encryption-aws-kms-key-id'] = encryption.kmsKeyId
+    return all
+  }
+
+  close(): void {
+    this.#client.close()
+  }
+
+  #located({ key, ...request }: BucketRequest): AwsRequest {
+    const path =
+      key === undefined
+        ? this.settings.pathStyle
+          ? this.#base
+          : `${this.#base}/`
+        : `${this.#base}/${encodedPath(this.settings.prefix + key)}`
+    return {
+      ...request,
+      path,
+      // TLS guards the bytes as well as a hash of them does, and so does a way that does not leave the machine.
+      unsigned: this.#isTrustedWay,
+      ...(this.#hostname !== undefined && { hostname: this.#hostname }),
+    }
+  }
+}
+
+export function isSuccess({ status, code }: Pick<AwsAnswer, 'status' | 'code'>): boolean {
+  return status < 300 && code === undefined
+}
+
+/** An ETag as a condition. */
+export function etagCondition(etag: string, form: EtagForm): string {
+  return form === 'quoted' ? `"${etag}"` : etag
+}
+
+/** The headers of a condition on the target. */
+export function conditionHeaders(condition: WriteCondition | undefined, form: EtagForm): Record<string, string> {
+  if (condition === undefined) return {}
+  return 'absent' in condition ? { 'if-none-match': '*' } : { 'if-match': etagCondition(condition.etag, form) }
+}
+
+/** Milliseconds, of whole seconds, of an answer's `Date`. */
+export function answeredAt({ headers }: Pick<AwsAnswer, 'headers'>): number {
+  return parseHttpDate(headers.date) ?? Math.floor(Date.now() / 1000) * 1000
+}

@@ -1,0 +1,224 @@
+import { createHash } from 'node:crypto'
+import { Failure, isFailure } from '../../core/failure.js'
+import { answeredAt, conditionHeaders, etagCondition, isSuccess, longSilence } from './bucket-requests.js'
+import type { BucketRequests, EtagForm } from './bucket-requests.js'
+import { factsOf } from './object-facts.js'
+import { openObject } from './open-object.js'
+import type {
+  CopyOptions,
+  GetOptions,
+  ListPage,
+  ListRequest,
+  ObjectFacts,
+  ObjectHeaders,
+  OpenObject,
+  OpenUpload,
+  PartSource,
+  PresignedRequest,
+  PutOptions,
+  RemovalFailure,
+  S3Abilities,
+  S3Service,
+  StoredObject,
+  Upload,
+  WriteCondition,
+} from './service.js'
+import { abortUpload, beginUpload, completeUpload, copyPart, listUploads, putPart } from './service-uploads.js'
+import { fitsXml, readFields, readListPage, readRemovalFailures, removalBody, timeOf, unquoted } from './service-xml.js'
+
+/** What a store needs of a bucket, over HTTP. */
+export class BucketService implements S3Service {
+  readonly abilities: S3Abilities
+  readonly #requests: BucketRequests
+  readonly #form: EtagForm
+
+  constructor(requests: BucketRequests, abilities: S3Abilities, form: EtagForm) {
+    this.#requests = requests
+    this.abilities = abilities
+    this.#form = form
+  }
+
+  async head(key: string, signal?: AbortSignal): Promise<ObjectFacts | undefined> {
+    const answer = await this.#requests.send({ method: 'HEAD', key, signal })
+    if (answer.status === 404) return undefined
+    if (!isSuccess(answer)) throw this.#requests.failure(answer)
+    return factsOf(answer.headers)
+  }
+
+  get(key: string, options?: GetOptions): Promise<OpenObject> {
+    return openObject(this.#requests, this.#form, key, options)
+  }
+
+  async put(key: string, bytes: readonly Uint8Array[], options: PutOptions = {}): Promise<StoredObject> {
+    const { headers, condition, signal } = options
+    const answer = await this.#requests.send({
+      method: 'PUT',
+      key,
+      headers: { ...this.#requests.written(headers), ...conditionHeaders(condition, this.#form) },
+      body: bytes,
+      signal,
+    })
+    if (isSuccess(answer)) return { etag: unquoted(answer.headers.etag ?? ''), modified: answeredAt(answer) }
+    const failure = this.#conditional(this.#requests.failure(answer), condition, answer.code)
+    // An attempt whose answer was lost may have fulfilled the condition that a later one then found unfulfilled.
+    if (failure.kind === 'precondition' && answer.mayHaveBeenDone) {
+      const facts = await this.head(key, signal)
+      if (facts !== undefined && (await this.#holds(key, facts, bytes))) return facts
+    }
+    throw failure
+  }
+
+  async copy(from: string, to: string, options: CopyOptions = {}): Promise<StoredObject> {
+    const { ifMatch, condition, headers, signal } = options
+    const answer = await this.#requests.send({
+      method: 'PUT',
+      key: to,
+      headers: {
+        ...this.#requests.written(headers),
+        ...conditionHeaders(condition, this.#form),
+        'x-amz-copy-source': this.#requests.source(from),
+        'x-amz-metadata-directive': headers === undefined ? 'COPY' : 'REPLACE',
+        ...(ifMatch !== undefined && { 'x-amz-copy-source-if-match': etagCondition(ifMatch, this.#form) }),
+      },
+      signal,
+      failsLate: true,
+      silence: longSilence,
+    })
+    if (isSuccess(answer)) {
+      const { ETag: etag, LastModified: modified } = readFields(answer.bytes, 'CopyObjectResult', [
+        'ETag',
+        'LastModified',
+      ])
+      return { etag: unquoted(etag), modified: timeOf(modified) }
+    }
+    const failure = this.#requests.failure(answer)
+    if (failure.kind === 'precondition' && answer.mayHaveBeenDone && condition !== undefined) {
+      const [source, target] = await Promise.all([this.head(from, signal), this.head(to, signal)])
+      if (source !== undefined && source.etag === target?.etag) return target
+    }
+    throw failure
+  }
+
+  async remove(
+    key: string,
+    { ifMatch, signal }: { readonly ifMatch?: string; readonly signal?: AbortSignal } = {},
+  ): Promise<void> {
+    const headers = ifMatch === undefined ? {} : { 'if-match': etagCondition(ifMatch, this.#form) }
+    const answer = await this.#requests.send({ method: 'DELETE', key, headers, signal })
+    if (isSuccess(answer)) return
+    const failure = this.#requests.failure(answer)
+    if (failure.kind === 'not-found') return
+    const isOwn = failure.kind === 'precondition' && answer.mayHaveBeenDone
+    if (isOwn && (await this.head(key, signal)) === undefined) return
+    throw failure
+  }
+
+  async removeMany(keys: readonly string[], signal?: AbortSignal): Promise<readonly RemovalFailure[]> {
+    const { prefix } = this.#requests.settings
+    const fit = keys.filter(fitsXml)
+    const failures: RemovalFailure[] = []
+    if (fit.length > 0) {
+      const body = removalBody(fit.map((key) => prefix + key))
+      const answer = await this.#requests.done({
+        method: 'POST',
+        query: { delete: '' },
+        headers: { 'content-type': 'application/xml', 'content-md5': createHash('md5').update(body).digest('base64') },
+        body: [body],
+        signal,
+        failsLate: true,
+        silence: longSilence,
+      })
+      for (const { key, code } of readRemovalFailures(answer.bytes))
+        if (code !== 'NoSuchKey') failures.push({ key: this.#requests.relative(key) ?? key, code })
+    }
+    for (const key of keys.filter((each) => !fitsXml(each)))
+      await this.remove(key, signal && { signal }).catch((error: unknown) => {
+        if (!isFailure(error, 'denied', 'locked')) throw error
+        failures.push({ key, code: 'AccessDenied' })
+      })
+    return failures
+  }
+
+  async list(request: ListRequest): Promise<ListPage> {
+    const base = this.#requests.settings.prefix
+    const { prefix = '', delimiter, after, token, max, signal } = request
+    const query: Record<string, string> = { 'list-type': '2', 'encoding-type': 'url' }
+    if (base + prefix !== '') query['prefix'] = base + prefix
+    if (delimiter !== undefined) query['delimiter'] = delimiter
+    if (after !== undefined) query['start-after'] = base + after
+    if (token !== undefined) query['continuation-token'] = token
+    if (max !== undefined) query['max-keys'] = String(max)
+    const page = readListPage((await this.#requests.done({ method: 'GET', query, signal })).bytes)
+    return {
+      objects: page.objects.flatMap((object) => {
+        const key = this.#requests.relative(object.key)
+        return key === undefined ? [] : [base === '' ? object : { ...object, key }]
+      }),
+      prefixes: page.prefixes.flatMap((each) => this.#requests.relative(each) ?? []),
+      token: page.token,
+    }
+  }
+
+  beginUpload(key: string, headers?: ObjectHeaders, signal?: AbortSignal): Promise<string> {
+    return beginUpload(this.#requests, key, headers, signal)
+  }
+
+  putPart(upload: Upload, number: number, bytes: readonly Uint8Array[], signal?: AbortSignal): Promise<string> {
+    return putPart(this.#requests, upload, number, bytes, signal)
+  }
+
+  copyPart(upload: Upload, number: number, from: PartSource, signal?: AbortSignal): Promise<string> {
+    return copyPart(this.#requests, this.#form, upload, number, from, signal)
+  }
+
+  completeUpload(
+    upload: Upload,
+    parts: readonly { readonly number: number; readonly etag: string }[],
+    { condition, signal }: { readonly condition?: WriteCondition; readonly signal?: AbortSignal } = {},
+  ): Promise<StoredObject> {
+    const head = (key: string): Promise<ObjectFacts | undefined> => this.head(key, signal)
+    return completeUpload(this.#requests, this.#form, head, upload, { parts, condition, signal })
+  }
+
+  abortUpload(upload: Upload): Promise<void> {
+    return abortUpload(this.#requests, upload)
+  }
+
+  listUploads(signal?: AbortSignal): AsyncIterable<readonly OpenUpload[]> {
+    return listUploads(this.#requests, signal)
+  }
+
+  presign({ method, key, expiresSeconds, headers, part }: PresignedRequest): Promise<URL> {
+    const { storageClass } = this.#requests.settings
+    const query: Record<string, string> = {}
+    if (part !== undefined) {
+      query['partNumber'] = String(part.number)
+      query['uploadId'] = part.uploadId
+    } else if (method === 'PUT' && storageClass !== undefined) query['x-amz-storage-class'] = storageClass
+    return this.#requests.presign({ method, key, query, ...(headers !== undefined && { headers }) }, expiresSeconds)
+  }
+
+  async close(): Promise<void> {
+    this.#requests.close()
+  }
+
+  /** Amazon says NoSuchKey where If-Match names an object that is gone. */
+  #conditional(failure: Failure, condition: WriteCondition | undefined, code: string | undefined): Failure {
+    return condition !== undefined && 'etag' in condition && code === 'NoSuchKey'
+      ? new Failure('precondition', 'The object is another by now.', { cause: failure })
+      : failure
+  }
+
+  /** Whether an object has just these bytes: by its ETag where that tells, else by reading it. */
+  async #holds(key: string, { etag, size }: ObjectFacts, bytes: readonly Uint8Array[]): Promise<boolean> {
+    if (size !== bytes.reduce((sum, piece) => sum + piece.length, 0)) return false
+    const digest = createHash('md5')
+    for (const piece of bytes) digest.update(piece)
+    const expected = digest.digest('hex')
+    if (etag === expected) return true
+    if (this.abilities.etagIsMd5) return false
+    const found = createHash('md5')
+    for await (const chunk of (await this.get(key, { ifMatch: etag })).bytes) found.update(chunk)
+    return found.digest('hex') === expected
+  }
+}

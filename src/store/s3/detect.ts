@@ -1,0 +1,198 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import { Failure, isFailure } from '../../core/failure.js'
+import type { BucketRequests, EtagForm } from './bucket-requests.js'
+import { BucketService } from './bucket-service.js'
+import type { S3Abilities, S3Service } from './service.js'
+
+export interface Detected {
+  readonly abilities: S3Abilities
+  readonly form: EtagForm
+}
+
+/** Nothing that could be missing. */
+export const allAbilities: S3Abilities = {
+  conditionalPut: true,
+  conditionalComplete: true,
+  conditionalCopy: true,
+  conditionalRemove: true,
+  etagIsMd5: true,
+}
+
+/** Nothing that could be missing is there. */
+export const noAbilities: S3Abilities = {
+  conditionalPut: false,
+  conditionalComplete: false,
+  conditionalCopy: false,
+  conditionalRemove: false,
+  etagIsMd5: false,
+}
+
+/** Objects of the test lie below this; a name that no store shows. */
+export const testPrefix = '.postern-test/'
+
+/**
+ * Writes, reads, lists and removes objects of its own, and finds out by that what the service can do. Throws what keeps it
+ * from serving as a store, with what to do about it.
+ */
+export async function detectAbilities(requests: BucketRequests): Promise<Detected> {
+  const folder = `${testPrefix}${randomUUID()}/`
+  const plain = new BucketService(requests, noAbilities, 'quoted')
+  const keys = ['first', 'put', 'copy', 'complete', 'remove'].map((name) => folder + name)
+  try {
+    const { etagIsMd5, etag } = await roundTrip(plain, `${folder}first`)
+    const form = await formOf(requests, `${folder}first`, etag)
+    const service = new BucketService(requests, noAbilities, form ?? 'quoted')
+    if (form === undefined) return { abilities: { ...noAbilities, etagIsMd5 }, form: 'quoted' }
+    const [conditionalPut, conditionalCopy, conditionalComplete, conditionalRemove] = await Promise.all([
+      obeysPut(service, `${folder}put`),
+      obeysCopy(service, `${folder}first`, `${folder}copy`),
+      obeysComplete(service, `${folder}complete`),
+      obeysRemove(service, `${folder}remove`),
+    ])
+    const abilities = { conditionalPut, conditionalCopy, conditionalComplete, conditionalRemove, etagIsMd5 }
+    return { abilities, form }
+  } finally {
+    await plain.removeMany(keys).catch(() => undefined)
+  }
+}
+
+/** What the log says of it: one line. */
+export function abilitiesText({ etagIsMd5, ...conditions }: S3Abilities): string {
+  const names = Object.entries(conditions)
+  const have = names.filter(([, has]) => has).map(([name]) => conditionNames[name] ?? name)
+  const lack = names.filter(([, has]) => !has).map(([name]) => conditionNames[name] ?? name)
+  const judged =
+    lack.length === 0
+      ? 'judges all conditions'
+      : have.length === 0
+        ? 'judges no conditions; the catalog does'
+        : `judges conditions of ${have.join(', ')}, but not of ${lack.join(', ')}: there the catalog does`
+  return `${judged}; ETags are ${etagIsMd5 ? '' : 'not '}MD5s`
+}
+
+const conditionNames: Readonly<Record<string, string>> = {
+  conditionalPut: 'writes',
+  conditionalComplete: 'multipart writes',
+  conditionalCopy: 'copies',
+  conditionalRemove: 'removals',
+}
+
+async function roundTrip(
+  service: S3Service,
+  key: string,
+): Promise<{ readonly etagIsMd5: boolean; readonly etag: string }> {
+  const bytes = randomBytes(1024)
+  const missing = await may(
+    service.head(key),
+    'read objects',
+    's3:GetObject, and s3:ListBucket, without which a missing object looks forbidden',
+  )
+  if (missing !== undefined) throw unfit('shows an object that nobody has written')
+  const headers = { 'content-type': 'text/plain', 'x-amz-meta-postern': 'test' }
+  const { etag } = await may(service.put(key, [bytes], { headers }), 'write objects', 's3:PutObject')
+  const { facts, bytes: body } = await may(service.get(key), 'read objects', 's3:GetObject')
+  const read: Uint8Array[] = []
+  for await (const chunk of body) read.push(chunk)
+  if (!Buffer.concat(read).equals(bytes)) throw unfit('gives other bytes than were written')
+  if (facts.etag !== etag || facts.size !== bytes.length || facts.headers['x-amz-meta-postern'] !== 'test')
+    throw unfit('says something else of an object than was written')
+  const { objects } = await may(service.list({ prefix: key }), 'list objects', 's3:ListBucket')
+  if (objects.some((object) => object.key !== key)) throw unfit('lists what was not asked for')
+  await may(service.remove(`${key}-missing`), 'remove objects', 's3:DeleteObject')
+  return { etag, etagIsMd5: etag === createHash('md5').update(bytes).digest('hex') }
+}
+
+/** How ETags in conditions must look so that the right one holds and another does not; undefined where neither way does. */
+async function formOf(requests: BucketRequests, key: string, etag: string): Promise<EtagForm | undefined> {
+  for (const form of ['quoted', 'bare'] as const) {
+    const service = new BucketService(requests, noAbilities, form)
+    const right = await holds(read(service, key, etag))
+    const wrong = await holds(read(service, key, otherEtag))
+    if (right === true && wrong === false) return form
+  }
+  return undefined
+}
+
+async function read(service: S3Service, key: string, ifMatch: string): Promise<void> {
+  ;(await service.get(key, { ifMatch })).close()
+}
+
+async function obeysPut(service: S3Service, key: string): Promise<boolean> {
+  const bytes = [Buffer.from('test')]
+  if ((await holds(service.put(key, bytes, { condition: { etag: otherEtag } }))) !== false) return false
+  if ((await holds(service.put(key, bytes, { condition: { absent: true } }))) !== true) return false
+  if ((await holds(service.put(key, bytes, { condition: { absent: true } }))) !== false) return false
+  if ((await holds(service.put(key, bytes, { condition: { etag: otherEtag } }))) !== false) return false
+  const { etag } = await service.put(key, bytes)
+  return (await holds(service.put(key, bytes, { condition: { etag } }))) === true
+}
+
+async function obeysCopy(service: S3Service, from: string, to: string): Promise<boolean> {
+  if ((await holds(service.copy(from, to, { condition: { absent: true } }))) !== true) return false
+  if ((await holds(service.copy(from, to, { condition: { absent: true } }))) !== false) return false
+  if ((await holds(service.copy(from, to, { condition: { etag: otherEtag } }))) !== false) return false
+  if ((await holds(service.copy(from, to, { ifMatch: otherEtag }))) !== false) return false
+  const target = await service.head(to)
+  return target !== undefined && (await holds(service.copy(from, to, { condition: { etag: target.etag } }))) === true
+}
+
+async function obeysComplete(service: S3Service, key: string): Promise<boolean> {
+  const complete = async (
+    condition: { readonly absent: true } | { readonly etag: string },
+  ): Promise<boolean | undefined> => {
+    const upload = { key, id: await service.beginUpload(key) }
+    try {
+      const etag = await service.putPart(upload, 1, [Buffer.from('test')])
+      return await holds(service.completeUpload(upload, [{ number: 1, etag }], { condition }))
+    } finally {
+      await service.abortUpload(upload).catch(() => undefined)
+    }
+  }
+  if ((await complete({ absent: true })) !== true) return false
+  if ((await complete({ absent: true })) !== false) return false
+  if ((await complete({ etag: otherEtag })) !== false) return false
+  const target = await service.head(key)
+  return target !== undefined && (await complete({ etag: target.etag })) === true
+}
+
+async function obeysRemove(service: S3Service, key: string): Promise<boolean> {
+  const { etag } = await service.put(key, [Buffer.from('test')])
+  if ((await holds(service.remove(key, { ifMatch: otherEtag }))) !== false) return false
+  if ((await service.head(key)) === undefined) return false
+  return (await holds(service.remove(key, { ifMatch: etag }))) === true && (await service.head(key)) === undefined
+}
+
+/** Whether a conditional request went through; undefined where it failed in another way. Throws where nothing can be told. */
+async function holds(request: Promise<unknown>): Promise<boolean | undefined> {
+  try {
+    await request
+    return true
+  } catch (error) {
+    if (isFailure(error, 'precondition')) return false
+    if (isFailure(error, 'unsupported', 'conflict', 'invalid', 'not-found', 'denied')) return undefined
+    if (isFailure(error, 'unavailable') && error.retryAfterSeconds === refusedSeconds) return undefined
+    throw error
+  }
+}
+
+/** Of a request that the service knows and does not take. */
+const refusedSeconds = 60
+const otherEtag = '0123456789abcdef0123456789abcdef'
+
+async function may<Result>(request: Promise<Result>, what: string, rights: string): Promise<Result> {
+  try {
+    return await request
+  } catch (error) {
+    if (!isFailure(error, 'denied')) throw error
+    throw new Failure('unavailable', `The storage service does not let this server ${what}: it needs ${rights}.`, {
+      retryAfterSeconds: 60,
+      cause: error,
+    })
+  }
+}
+
+function unfit(what: string): Failure {
+  return new Failure('unavailable', `The storage service ${what}: no store can be built on it.`, {
+    retryAfterSeconds: 60,
+  })
+}

@@ -1,0 +1,33 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import { Failure } from '../../core/failure.js'
+import { parseHttpDate } from '../../core/http.js'
+import type { ObjectFacts } from './service.js'
+import { unquoted } from './service-xml.js'
+
+const kept = new Set([
+  'content-type',
+  'cache-control',
+  'content-disposition',
+  'content-encoding',
+  'content-language',
+  'expires',
+])
+
+/**
+ * What the headers of an answer to GET or HEAD say of the whole object. Metadata that is not printable ASCII is left out.
+ * Throws `unavailable` where they lack what S3 always says.
+ */
+export function factsOf(headers: IncomingHttpHeaders): ObjectFacts {
+  const range = /^bytes \d+-\d+\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1]
+  const size = Number(range ?? headers['content-length'] ?? Number.NaN)
+  const modified = parseHttpDate(headers['last-modified'])
+  if (!Number.isSafeInteger(size) || modified === undefined || headers.etag === undefined)
+    throw new Failure('unavailable', 'The storage service does not say what S3 says of an object.', {
+      retryAfterSeconds: 60,
+    })
+  const own: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers))
+    if (typeof value === 'string' && (kept.has(name) || name.startsWith('x-amz-meta-')) && /^[\x20-\x7e]*$/.test(value))
+      own[name] = value
+  return { size, etag: unquoted(headers.etag), modified, headers: own }
+}

@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto'
+import { Failure, isFailure } from '../../core/failure.js'
+import { answeredAt, conditionHeaders, etagCondition, isSuccess, longSilence } from './bucket-requests.js'
+import type { BucketRequests, EtagForm } from './bucket-requests.js'
+import type {
+  ObjectFacts,
+  ObjectHeaders,
+  OpenUpload,
+  PartSource,
+  StoredObject,
+  Upload,
+  WriteCondition,
+} from './service.js'
+import { completionBody, readFields, readUploadsPage, unquoted } from './service-xml.js'
+
+interface Part {
+  readonly number: number
+  readonly etag: string
+}
+
+/** CreateMultipartUpload. One that is sent twice leaves an upload behind, which whoever sweeps removes. */
+export async function beginUpload(
+  requests: BucketRequests,
+  key: string,
+  headers: ObjectHeaders | undefined,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const answer = await requests.done({
+    method: 'POST',
+    key,
+    query: { uploads: '' },
+    headers: requests.written(headers),
+    signal,
+  })
+  const { UploadId: id } = readFields(answer.bytes, 'InitiateMultipartUploadResult', ['UploadId'])
+  if (id === '')
+    throw new Failure('unavailable', 'The storage service has given an upload no name.', { retryAfterSeconds: 60 })
+  return id
+}
+
+/** UploadPart. */
+export async function putPart(
+  requests: BucketRequests,
+  { key, id }: Upload,
+  number: number,
+  bytes: readonly Uint8Array[],
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const query = { partNumber: String(number), uploadId: id }
+  const { headers } = await requests.done({ method: 'PUT', key, query, body: bytes, signal })
+  return unquoted(headers.etag ?? '')
+}
+
+/** UploadPartCopy. */
+export async function copyPart(
+  requests: BucketRequests,
+  form: EtagForm,
+  { key, id }: Upload,
+  number: number,
+  from: PartSource,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const answer = await requests.done({
+    method: 'PUT',
+    key,
+    query: { partNumber: String(number), uploadId: id },
+    headers: {
+      'x-amz-copy-source': requests.source(from.key),
+      'x-amz-copy-source-if-match': etagCondition(from.etag, form),
+      'x-amz-copy-source-range': `bytes=${from.range.start}-${from.range.end - 1}`,
+    },
+    signal,
+    failsLate: true,
+    silence: longSilence,
+  })
+  return unquoted(readFields(answer.bytes, 'CopyPartResult', ['ETag']).ETag)
+}
+
+export interface Completion {
+  readonly parts: readonly Part[]
+  readonly condition: WriteCondition | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+/** CompleteMultipartUpload. Where the upload is gone, or an earlier attempt may have met its own condition, the object tells. */
+export async function completeUpload(
+  requests: BucketRequests,
+  form: EtagForm,
+  head: (key: string) => Promise<ObjectFacts | undefined>,
+  { key, id }: Upload,
+  { parts, condition, signal }: Completion,
+): Promise<StoredObject> {
+  const answer = await requests.send({
+    method: 'POST',
+    key,
+    query: { uploadId: id },
+    headers: { 'content-type': 'application/xml', ...conditionHeaders(condition, form) },
+    body: [completionBody(parts)],
+    signal,
+    failsLate: true,
+    silence: longSilence,
+  })
+  if (isSuccess(answer)) {
+    const { ETag: etag } = readFields(answer.bytes, 'CompleteMultipartUploadResult', ['ETag'])
+    return { etag: unquoted(etag), modified: answeredAt(answer) }
+  }
+  const failure = requests.failure(answer)
+  const isGone = answer.code === 'NoSuchUpload'
+  if (isGone || (failure.kind === 'precondition' && answer.mayHaveBeenDone)) {
+    const facts = await head(key)
+    if (facts !== undefined && isEtagOf(facts.etag, parts)) return { etag: facts.etag, modified: facts.modified }
+  }
+  // Where the target is gone, so is what the condition names.
+  const lacksTarget = condition !== undefined && 'etag' in condition && answer.code === 'NoSuchKey'
+  throw lacksTarget ? new Failure('precondition', 'The object is another by now.', { cause: failure }) : failure
+}
+
+/** AbortMultipartUpload. */
+export async function abortUpload(requests: BucketRequests, { key, id }: Upload): Promise<void> {
+  await requests.done({ method: 'DELETE', key, query: { uploadId: id } }).catch((error: unknown) => {
+    if (!isFailure(error, 'not-found')) throw error
+  })
+}
+
+/** ListMultipartUploads. */
+export async function* listUploads(
+  requests: BucketRequests,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<readonly OpenUpload[], void> {
+  let markers: Record<string, string> = {}
+  for (;;) {
+    const query = { uploads: '', prefix: requests.settings.prefix, 'encoding-type': 'url', ...markers }
+    const { bytes } = await requests.done({ method: 'GET', query, signal })
+    const { uploads, next } = readUploadsPage(bytes)
+    const own = uploads.flatMap(({ key, ...rest }) => {
+      const relative = requests.relative(key)
+      return relative === undefined ? [] : [{ ...rest, key: relative }]
+    })
+    if (own.length > 0) yield own
+    if (next === undefined) return
+    markers = { 'key-marker': next.key, 'upload-id-marker': next.id }
+  }
+}
+
+/** What S3 makes of the parts' ETags: the MD5 of their MD5s, and how many there are; by the number alone where they are no MD5s. */
+function isEtagOf(etag: string, parts: readonly Part[]): boolean {
+  if (!parts.every((part) => /^[0-9a-f]{32}$/.test(part.etag))) return etag.endsWith(`-${parts.length}`)
+  const digest = createHash('md5')
+  for (const part of parts) digest.update(Buffer.from(part.etag, 'hex'))
+  return etag === `${digest.digest('hex')}-${parts.length}`
+}
