@@ -15,7 +15,8 @@ import type { Locks } from '../catalog/locks.js'
 import { catalogProperties } from '../catalog/properties.js'
 import type { Properties } from '../catalog/properties.js'
 import { expireUploads } from '../catalog/expire-uploads.js'
-import { mendMoves, tended } from '../catalog/tended.js'
+import { mendMoves } from '../catalog/moves.js'
+import { tended } from '../catalog/tended.js'
 import type { UploadNeeds } from '../catalog/upload-state.js'
 import { unfinishedBytes } from '../catalog/unfinished-bytes.js'
 import { createUsage } from '../catalog/usage.js'
@@ -164,7 +165,7 @@ async function assemble(
     hashing,
     keepsUp,
     async mend() {
-      await mendMoves(files, records)
+      await mendMoves(files, records, { alone: true })
     },
     async sweep() {
       report(await stores.sweep())

@@ -59,9 +59,17 @@ describe('a wrong configuration', () => {
       'mounts: [{ path: /b, local: a }, { path: /, local: ./a/ }]\n',
       /^postern.yaml:1: mounts: the directory at \/b lies within/,
     ],
+    [
+      'mounts:\n  - path: /\n    s3: s3://bucket?region=r&endpiont=http://x\n',
+      /^postern.yaml:2: mounts\[0\]: .*endpiont/,
+    ],
+    [
+      'mounts: [{ path: /, s3: "s3://bucket" }]\n',
+      /^postern.yaml:1: mounts\[0\]: The region of the bucket is not known/,
+    ],
     ['root: x\nmounts: [{ path: /, local: a }]\n', /^postern.yaml:1: root: is not read where mounts are set/],
     [
-      'state: a/b\nmounts: [{ path: /, s3: "s3://b" }, { path: /x, local: a }]\n',
+      'state: a/b\nmounts: [{ path: /, s3: "s3://bucket?region=r" }, { path: /x, local: a }]\n',
       /^postern.yaml:1: state: must not lie inside the served directory/,
     ],
     [
@@ -165,14 +173,14 @@ describe('a right configuration', () => {
 
   it('understands mounts, a shared catalog and where the secret is', () => {
     const text = `durability: fast
-mounts: [{ path: /, local: a }, { path: /b/c, s3: "s3://bucket/p", readOnly: true, maxFileBytes: 1K }, { path: /d, local: b, durability: full }]
+mounts: [{ path: /, local: a }, { path: /b/c, s3: "s3://bucket/p?region=r", readOnly: true, maxFileBytes: 1K }, { path: /d, local: b, durability: full }]
 catalog: { postgres: "postgres://h/d" }
 secret: { file: s }
 `
     const config = load({ text })
     expect(config.mounts).toEqual([
       { kind: 'local', path: '/', directory: join(directory, 'a'), readOnly: false, durability: 'fast', symlinks: 'absent' }, // prettier-ignore
-      { kind: 's3', path: '/b/c', url: 's3://bucket/p', readOnly: true, maxFileBytes: 1024, selfTest: true },
+      { kind: 's3', path: '/b/c', url: 's3://bucket/p?region=r', readOnly: true, maxFileBytes: 1024, selfTest: true },
       { kind: 'local', path: '/d', directory: join(directory, 'b'), readOnly: false, durability: 'full', symlinks: 'absent' }, // prettier-ignore
     ])
     expect(config.state).toBe(join(directory, 'a.postern'))

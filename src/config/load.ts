@@ -112,7 +112,7 @@ export function loadConfig(sources: ConfigSources): Config {
   const parsed = configSchema.safeParse(merged, { jitless: true })
   if (!parsed.success) throw new Failure('invalid', problemLines(parsed.error.issues, origins, document).join('\n'))
   return {
-    ...resolved(parsed.data, origins, sources.directory),
+    ...resolved(parsed.data, origins, sources),
     file: file?.path,
     handed: handedSockets(sources.environment, process.pid),
     warnings: [...strayVariables(sources.environment), ...dropbox.warnings],
@@ -211,7 +211,7 @@ function problemLines(
 function resolved(
   settings: Settings,
   origins: ReadonlyMap<string, Origin>,
-  directory: string,
+  { directory, environment }: Pick<ConfigSources, 'directory' | 'environment'>,
 ): Omit<Config, 'file' | 'handed' | 'warnings'> {
   const from = (key: string): string => origins.get(key)?.directory ?? directory
   const { root: given, mounts: listed, ...others } = settings
@@ -223,6 +223,7 @@ function resolved(
       root: origins.get('root')?.describe(['root']),
       describe: (index) => origins.get('mounts')?.describe(['mounts', index]) ?? 'mounts:',
       directory: from('mounts'),
+      environment,
     },
   )
   const disks = mounts.filter((mount): mount is LocalMount => mount.kind === 'local')

@@ -1,7 +1,9 @@
 import { resolve } from 'node:path'
-import { Failure } from '../core/failure.js'
+import { Failure, isFailure } from '../core/failure.js'
 import { rootPath, toPath } from '../core/path.js'
 import type { StorePath } from '../core/path.js'
+import { parseS3Url } from '../store/s3/settings.js'
+import type { S3Defaults, S3Settings } from '../store/s3/settings.js'
 import type { Settings } from './schema.js'
 
 /** One store of the tree, understood. */
@@ -23,7 +25,7 @@ export interface LocalMount extends Mount {
 
 export interface S3Mount extends Mount {
   readonly kind: 's3'
-  /** `s3://BUCKET/PREFIX?options`; may hold secrets. */
+  /** Of `s3://BUCKET/PREFIX?options`, as it was written; may hold secrets. */
   readonly url: string
   readonly selfTest: boolean
 }
@@ -35,6 +37,7 @@ export interface MountOrigins {
   /** Before a message about one mount. */
   describe(index: number): string
   readonly directory: string
+  readonly environment: Readonly<Record<string, string | undefined>>
 }
 
 /** The stores of the tree: those of `mounts`, else the root alone, whose settings hold where a mount has none. Throws `invalid`. */
@@ -54,7 +57,10 @@ export function mountSettings(
     found.add(path)
     const { readOnly, maxFileBytes, selfTest } = mount
     const shared = { path, readOnly, ...(maxFileBytes !== undefined && { maxFileBytes }) }
-    if (mount.s3 !== undefined) return { kind: 's3', ...shared, url: mount.s3, selfTest }
+    if (mount.s3 !== undefined) {
+      checkS3Url(mount.s3, index, origins)
+      return { kind: 's3', ...shared, url: mount.s3, selfTest }
+    }
     return {
       kind: 'local',
       ...shared,
@@ -63,6 +69,30 @@ export function mountSettings(
       symlinks: mount.symlinks ?? symlinks,
     }
   })
+}
+
+/** What the environment says of S3 where a URL does not, by the names that AWS tools use. */
+export function s3Defaults(environment: Readonly<Record<string, string | undefined>>): S3Defaults {
+  const region = environment['AWS_REGION'] ?? environment['AWS_DEFAULT_REGION']
+  const endpoint =
+    environment['AWS_ENDPOINT_URL_S3'] ?? environment['AWS_ENDPOINT_URL'] ?? environment['S3_ENDPOINT_URL']
+  return { ...(region !== undefined && { region }), ...(endpoint !== undefined && { endpoint }) }
+}
+
+/** Where the objects of a mount are. Throws `invalid`. */
+export function s3SettingsOf(
+  { url }: Pick<S3Mount, 'url'>,
+  environment: Readonly<Record<string, string | undefined>>,
+): S3Settings {
+  return parseS3Url(url, s3Defaults(environment))
+}
+
+function checkS3Url(url: string, index: number, origins: MountOrigins): void {
+  try {
+    s3SettingsOf({ url }, origins.environment)
+  } catch (error) {
+    throw isFailure(error, 'invalid') ? new Failure('invalid', `${origins.describe(index)} ${error.message}`) : error
+  }
 }
 
 /** For people: `/srv/files`, or `/ = /srv/files, /archive = s3://bucket/prefix`; without secrets. */
