@@ -6,7 +6,7 @@ import { rootPath, type StorePath } from '../core/path.js'
 import { throwIfAborted } from './aborted.js'
 import { Beneath } from './beneath.js'
 import { requireConditions } from './conditions.js'
-import { isAbsent, isReserved, type LocalContext, openFile } from './local/context.js'
+import { isAbsent, type LocalContext, openFile } from './local/context.js'
 import { copyTree } from './local/copy-tree.js'
 import { changeEntry, makeDirectory } from './local/directory.js'
 import { digestFile } from './local/digest.js'
@@ -27,6 +27,7 @@ import { fact, factsLength } from './native.js'
 import { canSyncFileSystem } from './proc-calls.js'
 import type { PartRooms } from './part-rooms.js'
 import { notFound } from './refusals.js'
+import { isReserved } from './reserved.js'
 import type {
   Body,
   ByteRange,

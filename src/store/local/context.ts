@@ -10,6 +10,7 @@ import type { NoteBook } from './notes.js'
 import type { Pace } from './pace.js'
 import type { DirectorySyncs, FileSyncs } from './sync.js'
 import { directoryKind, fact, factsLength } from '../native.js'
+import { isReserved, refuseReserved } from '../reserved.js'
 import { isDirectory, notFound } from '../refusals.js'
 
 const { errno } = system
@@ -39,16 +40,6 @@ export interface LocalContext {
   later(work: Promise<unknown>): void
   /** Aborts when the store closes. */
   readonly closing: AbortSignal
-}
-
-/** Whether a path leads through a name that Postern keeps for itself: `.postern-…` in any case, folded by Unicode as some disks do. */
-export function isReserved(path: string): boolean {
-  return path.includes('/.') && /\/\.postern-/iu.test(path)
-}
-
-/** Throws `denied` for what can never be written to. */
-export function refuseReserved(path: StorePath): void {
-  if (isReserved(path)) throw new Failure('denied', 'This name is kept by the server for itself.', { path })
 }
 
 /** The directory that is to hold a path. Throws `no-parent`, `not-directory`, `denied`, `unavailable`. */

@@ -19,8 +19,3 @@ export function* namesIn(calls: DirectoryCalls, fd: number): Generator<NameInDir
     for (let i = 0; i < kinds.length; i++) yield { name: names[i] ?? '', kind: kinds.charCodeAt(i) - 48 }
   }
 }
-
-/** Whether a name in a directory is one that Postern keeps for itself, whatever made it. */
-export function isReservedName(name: string): boolean {
-  return name.startsWith('.') && /^\.postern-/iu.test(name)
-}

@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises'
 import { Failure } from '../../core/failure.js'
 import { nameOf, parentOf, rootPath, type StorePath } from '../../core/path.js'
 import type { Place } from '../beneath.js'
-import { type LocalContext, lookAtOwn, lookInto, placeOf, refuseReserved, required } from './context.js'
+import { type LocalContext, lookAtOwn, lookInto, placeOf, required } from './context.js'
 import { failureOf } from './errors.js'
 import { type Known, knownOf } from './facts.js'
 import type { Stamp } from './stamp.js'
@@ -13,6 +13,7 @@ import { reservedName, Staging } from './staging.js'
 import { syncDirectory, syncPlace } from './sync.js'
 import { directoryKind, fact, factsLength } from '../native.js'
 import { isDirectory, noParent } from '../refusals.js'
+import { refuseReserved } from '../reserved.js'
 
 const { errno } = system
 
