@@ -12,8 +12,22 @@ export interface BucketRequest extends Omit<AwsRequest, 'path' | 'hostname' | 'u
   readonly key?: string
 }
 
-/** How a service wants the ETags in conditions: RFC 9110 wants quotes, some services know them only without. */
-export type EtagForm = 'quoted' | 'bare'
+/** Where services differ in how they want conditions to be said. */
+export interface Dialect {
+  /** ETags in conditions on what is written: RFC 9110 wants quotes, some services know them only without. */
+  readonly writtenEtags: 'quoted' | 'bare'
+  /** The header in which CopyObject obeys a condition on its source; undefined where it obeys none. */
+  readonly copyIfMatch: 'x-amz-copy-source-if-match' | 'x-amz-copy-if-match' | undefined
+  /** UploadPartCopy obeys the same header. */
+  readonly partIfMatch: boolean
+}
+
+/** Amazon's. */
+export const amazonDialect: Dialect = {
+  writtenEtags: 'quoted',
+  copyIfMatch: 'x-amz-copy-source-if-match',
+  partIfMatch: true,
+}
 
 /** What the service does that takes time beyond all usual measure. */
 export const longSilence = 180_000
@@ -108,15 +122,14 @@ export function isSuccess({ status, code }: Pick<AwsAnswer, 'status' | 'code'>):
   return status < 300 && code === undefined
 }
 
-/** An ETag as a condition. */
-export function etagCondition(etag: string, form: EtagForm): string {
-  return form === 'quoted' ? `"${etag}"` : etag
-}
-
 /** The headers of a condition on the target. */
-export function conditionHeaders(condition: WriteCondition | undefined, form: EtagForm): Record<string, string> {
+export function conditionHeaders(
+  condition: WriteCondition | undefined,
+  { writtenEtags }: Dialect,
+): Record<string, string> {
   if (condition === undefined) return {}
-  return 'absent' in condition ? { 'if-none-match': '*' } : { 'if-match': etagCondition(condition.etag, form) }
+  if ('absent' in condition) return { 'if-none-match': '*' }
+  return { 'if-match': writtenEtags === 'quoted' ? `"${condition.etag}"` : condition.etag }
 }
 
 /** Milliseconds, of whole seconds, of an answer's `Date`. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Failure, isFailure } from '../../core/failure.js'
-import { answeredAt, conditionHeaders, etagCondition, isSuccess, longSilence } from './bucket-requests.js'
-import type { BucketRequests, EtagForm } from './bucket-requests.js'
+import { answeredAt, conditionHeaders, isSuccess, longSilence } from './bucket-requests.js'
+import type { BucketRequests, Dialect } from './bucket-requests.js'
 import { factsOf } from './object-facts.js'
 import { openObject } from './open-object.js'
 import type {
@@ -30,12 +30,12 @@ import { fitsXml, readFields, readListPage, readRemovalFailures, removalBody, ti
 export class BucketService implements S3Service {
   readonly abilities: S3Abilities
   readonly #requests: BucketRequests
-  readonly #form: EtagForm
+  readonly #dialect: Dialect
 
-  constructor(requests: BucketRequests, abilities: S3Abilities, form: EtagForm) {
+  constructor(requests: BucketRequests, abilities: S3Abilities, dialect: Dialect) {
     this.#requests = requests
     this.abilities = abilities
-    this.#form = form
+    this.#dialect = dialect
   }
 
   async head(key: string, signal?: AbortSignal): Promise<ObjectFacts | undefined> {
@@ -46,7 +46,7 @@ export class BucketService implements S3Service {
   }
 
   get(key: string, options?: GetOptions): Promise<OpenObject> {
-    return openObject(this.#requests, this.#form, key, options)
+    return openObject(this.#requests, key, options)
   }
 
   async put(key: string, bytes: readonly Uint8Array[], options: PutOptions = {}): Promise<StoredObject> {
@@ -54,7 +54,7 @@ export class BucketService implements S3Service {
     const answer = await this.#requests.send({
       method: 'PUT',
       key,
-      headers: { ...this.#requests.written(headers), ...conditionHeaders(condition, this.#form) },
+      headers: { ...this.#requests.written(headers), ...conditionHeaders(condition, this.#dialect) },
       body: bytes,
       signal,
     })
@@ -70,15 +70,17 @@ export class BucketService implements S3Service {
 
   async copy(from: string, to: string, options: CopyOptions = {}): Promise<StoredObject> {
     const { ifMatch, condition, headers, signal } = options
+    const { copyIfMatch } = this.#dialect
+    if (ifMatch !== undefined && copyIfMatch === undefined) await this.#requireEtag(from, ifMatch, signal)
     const answer = await this.#requests.send({
       method: 'PUT',
       key: to,
       headers: {
         ...this.#requests.written(headers),
-        ...conditionHeaders(condition, this.#form),
+        ...conditionHeaders(condition, this.#dialect),
         'x-amz-copy-source': this.#requests.source(from),
         'x-amz-metadata-directive': headers === undefined ? 'COPY' : 'REPLACE',
-        ...(ifMatch !== undefined && { 'x-amz-copy-source-if-match': etagCondition(ifMatch, this.#form) }),
+        ...(ifMatch !== undefined && copyIfMatch !== undefined && { [copyIfMatch]: `"${ifMatch}"` }),
       },
       signal,
       failsLate: true,
@@ -103,7 +105,7 @@ export class BucketService implements S3Service {
     key: string,
     { ifMatch, signal }: { readonly ifMatch?: string; readonly signal?: AbortSignal } = {},
   ): Promise<void> {
-    const headers = ifMatch === undefined ? {} : { 'if-match': etagCondition(ifMatch, this.#form) }
+    const headers = ifMatch === undefined ? {} : conditionHeaders({ etag: ifMatch }, this.#dialect)
     const answer = await this.#requests.send({ method: 'DELETE', key, headers, signal })
     if (isSuccess(answer)) return
     const failure = this.#requests.failure(answer)
@@ -168,7 +170,7 @@ export class BucketService implements S3Service {
   }
 
   copyPart(upload: Upload, number: number, from: PartSource, signal?: AbortSignal): Promise<string> {
-    return copyPart(this.#requests, this.#form, upload, number, from, signal)
+    return copyPart(this.#requests, this.#dialect, (key) => this.head(key, signal), upload, number, from, signal)
   }
 
   completeUpload(
@@ -177,7 +179,7 @@ export class BucketService implements S3Service {
     { condition, signal }: { readonly condition?: WriteCondition; readonly signal?: AbortSignal } = {},
   ): Promise<StoredObject> {
     const head = (key: string): Promise<ObjectFacts | undefined> => this.head(key, signal)
-    return completeUpload(this.#requests, this.#form, head, upload, { parts, condition, signal })
+    return completeUpload(this.#requests, this.#dialect, head, upload, { parts, condition, signal })
   }
 
   abortUpload(upload: Upload): Promise<void> {
@@ -200,6 +202,13 @@ export class BucketService implements S3Service {
 
   async close(): Promise<void> {
     this.#requests.close()
+  }
+
+  /** For services that do not: a change between this look and the copy goes unseen. */
+  async #requireEtag(key: string, etag: string, signal: AbortSignal | undefined): Promise<void> {
+    const facts = await this.head(key, signal)
+    if (facts === undefined) throw new Failure('not-found', 'There is no such object.')
+    if (facts.etag !== etag) throw new Failure('precondition', 'The object is another by now.')
   }
 
   /** Amazon says NoSuchKey where If-Match names an object that is gone. */

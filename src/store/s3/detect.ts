@@ -1,12 +1,13 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
 import { Failure, isFailure } from '../../core/failure.js'
-import type { BucketRequests, EtagForm } from './bucket-requests.js'
+import { amazonDialect } from './bucket-requests.js'
+import type { BucketRequests, Dialect } from './bucket-requests.js'
 import { BucketService } from './bucket-service.js'
 import type { S3Abilities, S3Service } from './service.js'
 
 export interface Detected {
   readonly abilities: S3Abilities
-  readonly form: EtagForm
+  readonly dialect: Dialect
 }
 
 /** Nothing that could be missing. */
@@ -36,21 +37,30 @@ export const testPrefix = '.postern-test/'
  */
 export async function detectAbilities(requests: BucketRequests): Promise<Detected> {
   const folder = `${testPrefix}${randomUUID()}/`
-  const plain = new BucketService(requests, noAbilities, 'quoted')
-  const keys = ['first', 'put', 'copy', 'complete', 'remove'].map((name) => folder + name)
+  const speaking = (dialect: Partial<Dialect>): S3Service =>
+    new BucketService(requests, noAbilities, { ...amazonDialect, ...dialect })
+  const plain = speaking({})
+  const source = `${folder}source`
+  const keys = ['source', 'put-quoted', 'put-bare', 'copy', 'complete', 'remove', 'from'].map((name) => folder + name)
   try {
-    const { etagIsMd5, etag } = await roundTrip(plain, `${folder}first`)
-    const form = await formOf(requests, `${folder}first`, etag)
-    const service = new BucketService(requests, noAbilities, form ?? 'quoted')
-    if (form === undefined) return { abilities: { ...noAbilities, etagIsMd5 }, form: 'quoted' }
-    const [conditionalPut, conditionalCopy, conditionalComplete, conditionalRemove] = await Promise.all([
-      obeysPut(service, `${folder}put`),
-      obeysCopy(service, `${folder}first`, `${folder}copy`),
+    const { etagIsMd5, etag } = await roundTrip(plain, source)
+    const writtenEtags = await firstOf(['quoted', 'bare'] as const, (form) =>
+      obeysPut(speaking({ writtenEtags: form }), `${folder}put-${form}`),
+    )
+    const service = speaking({ writtenEtags: writtenEtags ?? 'quoted' })
+    const copyHeaders = ['x-amz-copy-source-if-match', 'x-amz-copy-if-match'] as const
+    const [copyIfMatch, partIfMatch, conditionalCopy, conditionalComplete, conditionalRemove] = await Promise.all([
+      firstOf(copyHeaders, (copyIfMatch) => obeysSource(speaking({ copyIfMatch }), source, etag, `${folder}from`)),
+      obeysPartSource(plain, source, etag, `${folder}part`),
+      obeysCopy(service, source, `${folder}copy`),
       obeysComplete(service, `${folder}complete`),
       obeysRemove(service, `${folder}remove`),
     ])
-    const abilities = { conditionalPut, conditionalCopy, conditionalComplete, conditionalRemove, etagIsMd5 }
-    return { abilities, form }
+    const conditionalPut = writtenEtags !== undefined
+    return {
+      abilities: { conditionalPut, conditionalCopy, conditionalComplete, conditionalRemove, etagIsMd5 },
+      dialect: { writtenEtags: writtenEtags ?? 'quoted', copyIfMatch, partIfMatch },
+    }
   } finally {
     await plain.removeMany(keys).catch(() => undefined)
   }
@@ -90,7 +100,8 @@ async function roundTrip(
   if (missing !== undefined) throw unfit('shows an object that nobody has written')
   const headers = { 'content-type': 'text/plain', 'x-amz-meta-postern': 'test' }
   const { etag } = await may(service.put(key, [bytes], { headers }), 'write objects', 's3:PutObject')
-  const { facts, bytes: body } = await may(service.get(key), 'read objects', 's3:GetObject')
+  if ((await holds(service.get(key, { ifMatch: otherEtag }))) !== false) throw unfit('reads objects of any ETag')
+  const { facts, bytes: body } = await may(service.get(key, { ifMatch: etag }), 'read objects', 's3:GetObject')
   const read: Uint8Array[] = []
   for await (const chunk of body) read.push(chunk)
   if (!Buffer.concat(read).equals(bytes)) throw unfit('gives other bytes than were written')
@@ -102,19 +113,12 @@ async function roundTrip(
   return { etag, etagIsMd5: etag === createHash('md5').update(bytes).digest('hex') }
 }
 
-/** How ETags in conditions must look so that the right one holds and another does not; undefined where neither way does. */
-async function formOf(requests: BucketRequests, key: string, etag: string): Promise<EtagForm | undefined> {
-  for (const form of ['quoted', 'bare'] as const) {
-    const service = new BucketService(requests, noAbilities, form)
-    const right = await holds(read(service, key, etag))
-    const wrong = await holds(read(service, key, otherEtag))
-    if (right === true && wrong === false) return form
-  }
+async function firstOf<Choice>(
+  choices: readonly Choice[],
+  works: (choice: Choice) => Promise<boolean>,
+): Promise<Choice | undefined> {
+  for (const choice of choices) if (await works(choice)) return choice
   return undefined
-}
-
-async function read(service: S3Service, key: string, ifMatch: string): Promise<void> {
-  ;(await service.get(key, { ifMatch })).close()
 }
 
 async function obeysPut(service: S3Service, key: string): Promise<boolean> {
@@ -127,11 +131,26 @@ async function obeysPut(service: S3Service, key: string): Promise<boolean> {
   return (await holds(service.put(key, bytes, { condition: { etag } }))) === true
 }
 
+async function obeysSource(service: S3Service, from: string, etag: string, to: string): Promise<boolean> {
+  if ((await holds(service.copy(from, to, { ifMatch: otherEtag }))) !== false) return false
+  return (await holds(service.copy(from, to, { ifMatch: etag }))) === true
+}
+
+async function obeysPartSource(service: S3Service, from: string, etag: string, to: string): Promise<boolean> {
+  const upload = { key: to, id: await service.beginUpload(to) }
+  const source = { key: from, range: { start: 0, end: 1 } }
+  try {
+    if ((await holds(service.copyPart(upload, 1, { ...source, etag: otherEtag }))) !== false) return false
+    return (await holds(service.copyPart(upload, 1, { ...source, etag }))) === true
+  } finally {
+    await service.abortUpload(upload).catch(() => undefined)
+  }
+}
+
 async function obeysCopy(service: S3Service, from: string, to: string): Promise<boolean> {
   if ((await holds(service.copy(from, to, { condition: { absent: true } }))) !== true) return false
   if ((await holds(service.copy(from, to, { condition: { absent: true } }))) !== false) return false
   if ((await holds(service.copy(from, to, { condition: { etag: otherEtag } }))) !== false) return false
-  if ((await holds(service.copy(from, to, { ifMatch: otherEtag }))) !== false) return false
   const target = await service.head(to)
   return target !== undefined && (await holds(service.copy(from, to, { condition: { etag: target.etag } }))) === true
 }

@@ -3,7 +3,7 @@ import { createAwsClient } from '../aws/aws-client.js'
 import type { AwsClientLimits } from '../aws/aws-client.js'
 import { createCredentials } from '../aws/credentials.js'
 import type { Credentials } from '../aws/credentials.js'
-import { BucketRequests } from './bucket-requests.js'
+import { BucketRequests, amazonDialect } from './bucket-requests.js'
 import { BucketService } from './bucket-service.js'
 import { abilitiesText, allAbilities, detectAbilities, noAbilities } from './detect.js'
 import type { Detected } from './detect.js'
@@ -48,9 +48,9 @@ export async function openS3Service(options: S3ServiceOptions): Promise<S3Servic
   })
   const requests = new BucketRequests(client, settings)
   try {
-    const { abilities, form } = selfTest ? await detectAbilities(requests) : assumed(settings)
+    const { abilities, dialect } = selfTest ? await detectAbilities(requests) : assumed(settings)
     log?.(`${shownS3Url(settings)} ${selfTest ? '' : '(not tested) '}${abilitiesText(abilities)}`)
-    return new BucketService(requests, abilities, form)
+    return new BucketService(requests, abilities, dialect)
   } catch (error) {
     requests.close()
     throw error
@@ -59,5 +59,7 @@ export async function openS3Service(options: S3ServiceOptions): Promise<S3Servic
 
 function assumed({ isAws, encryption }: S3Settings): Detected {
   const isKms = encryption !== undefined && encryption.algorithm !== 'AES256'
-  return { abilities: isAws ? { ...allAbilities, etagIsMd5: !isKms } : noAbilities, form: 'quoted' }
+  return isAws
+    ? { abilities: { ...allAbilities, etagIsMd5: !isKms }, dialect: amazonDialect }
+    : { abilities: noAbilities, dialect: { ...amazonDialect, copyIfMatch: undefined, partIfMatch: false } }
 }

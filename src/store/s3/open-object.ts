@@ -1,7 +1,7 @@
 import { Failure } from '../../core/failure.js'
 import type { AnswerBody } from '../aws/answer-body.js'
-import type { BucketRequests, EtagForm } from './bucket-requests.js'
-import { etagCondition, isSuccess } from './bucket-requests.js'
+import { isSuccess } from './bucket-requests.js'
+import type { BucketRequests } from './bucket-requests.js'
 import { factsOf } from './object-facts.js'
 import type { GetOptions, ObjectFacts, OpenObject } from './service.js'
 
@@ -12,14 +12,13 @@ const gainBytes = 1024 * 1024
 /** GetObject. */
 export async function openObject(
   requests: BucketRequests,
-  form: EtagForm,
   key: string,
   { range, ifMatch, signal }: GetOptions = {},
 ): Promise<OpenObject> {
   const open = async (start: number, end: number | undefined, etag: string | undefined): Promise<Opened> => {
     const headers: Record<string, string> = {}
     if (start > 0 || end !== undefined) headers['range'] = `bytes=${start}-${end === undefined ? '' : end - 1}`
-    if (etag !== undefined) headers['if-match'] = etagCondition(etag, form)
+    if (etag !== undefined) headers['if-match'] = `"${etag}"`
     const answer = await requests.open({ method: 'GET', key, headers, signal })
     if (!isSuccess(answer) || answer.body === undefined) throw requests.failure(answer)
     const { body } = answer

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Failure, isFailure } from '../../core/failure.js'
-import { answeredAt, conditionHeaders, etagCondition, isSuccess, longSilence } from './bucket-requests.js'
-import type { BucketRequests, EtagForm } from './bucket-requests.js'
+import { answeredAt, conditionHeaders, isSuccess, longSilence } from './bucket-requests.js'
+import type { BucketRequests, Dialect } from './bucket-requests.js'
 import type {
   ObjectFacts,
   ObjectHeaders,
@@ -51,10 +51,11 @@ export async function putPart(
   return unquoted(headers.etag ?? '')
 }
 
-/** UploadPartCopy. */
+/** UploadPartCopy. Where the service does not look at the ETag of the source, it is looked at afterwards. */
 export async function copyPart(
   requests: BucketRequests,
-  form: EtagForm,
+  { copyIfMatch = 'x-amz-copy-source-if-match', partIfMatch }: Dialect,
+  head: Head,
   { key, id }: Upload,
   number: number,
   from: PartSource,
@@ -66,15 +67,19 @@ export async function copyPart(
     query: { partNumber: String(number), uploadId: id },
     headers: {
       'x-amz-copy-source': requests.source(from.key),
-      'x-amz-copy-source-if-match': etagCondition(from.etag, form),
+      [copyIfMatch]: `"${from.etag}"`,
       'x-amz-copy-source-range': `bytes=${from.range.start}-${from.range.end - 1}`,
     },
     signal,
     failsLate: true,
     silence: longSilence,
   })
+  if (!partIfMatch && (await head(from.key))?.etag !== from.etag)
+    throw new Failure('precondition', 'The object is another by now.')
   return unquoted(readFields(answer.bytes, 'CopyPartResult', ['ETag']).ETag)
 }
+
+type Head = (key: string) => Promise<ObjectFacts | undefined>
 
 export interface Completion {
   readonly parts: readonly Part[]
@@ -85,8 +90,8 @@ export interface Completion {
 /** CompleteMultipartUpload. Where the upload is gone, or an earlier attempt may have met its own condition, the object tells. */
 export async function completeUpload(
   requests: BucketRequests,
-  form: EtagForm,
-  head: (key: string) => Promise<ObjectFacts | undefined>,
+  dialect: Dialect,
+  head: Head,
   { key, id }: Upload,
   { parts, condition, signal }: Completion,
 ): Promise<StoredObject> {
@@ -94,7 +99,7 @@ export async function completeUpload(
     method: 'POST',
     key,
     query: { uploadId: id },
-    headers: { 'content-type': 'application/xml', ...conditionHeaders(condition, form) },
+    headers: { 'content-type': 'application/xml', ...conditionHeaders(condition, dialect) },
     body: [completionBody(parts)],
     signal,
     failsLate: true,
