@@ -92,7 +92,10 @@ export class GuardedProperties implements PropertiesForCallers {
 
   async change(path: StorePath, changes: readonly PropertyChange[]): Promise<void> {
     this.#rights.demand('replace', path)
-    await this.#rights.checkLocks(path, 'self', false)
-    await this.#properties.change(path, changes)
+    return this.#rights.during(
+      [{ path, extent: 'self', membership: false }],
+      () => this.#rights.checkLocks(path, 'self', false),
+      () => this.#properties.change(path, changes),
+    )
   }
 }

@@ -1,4 +1,5 @@
-import { denied, type Rights } from './rights.js'
+import { denied, eitherSignal, puts, type Rights } from './rights.js'
+import type { LockedWrite } from '../catalog/locks.js'
 import { Failure, isFailure } from '../core/failure.js'
 import { isOwnPath, type StorePath } from '../core/path.js'
 import { atMost } from '../store/at-most.js'
@@ -68,20 +69,29 @@ export class GuardedStore implements Store {
 
   async change(path: StorePath, change: EntryChange): Promise<Entry> {
     this.#rights.demand('replace', path)
-    await this.#rights.checkLocks(path, 'self', false)
-    return this.#store.change(path, change)
+    return this.#rights.during(
+      [{ path, extent: 'self', membership: false }],
+      () => this.#rights.checkLocks(path, 'self', false),
+      () => this.#store.change(path, change),
+    )
   }
 
   async makeDirectory(path: StorePath, signal?: AbortSignal): Promise<Entry> {
     this.#rights.demand('create', path, true)
-    await this.#rights.checkPut(path)
-    return this.#store.makeDirectory(path, signal)
+    return this.#rights.during(
+      puts(path),
+      () => this.#rights.checkPut(path),
+      (lost) => this.#store.makeDirectory(path, eitherSignal(signal, lost)),
+    )
   }
 
-  async remove(path: StorePath, options?: RemoveOptions): Promise<void> {
+  async remove(path: StorePath, options: RemoveOptions = {}): Promise<void> {
     this.#rights.demand('delete', path)
-    await this.#rights.checkLocks(path, 'self', true)
-    await this.#store.remove(path, options)
+    return this.#rights.during(
+      puts(path),
+      () => this.#rights.checkLocks(path, 'self', true),
+      (lost) => this.#store.remove(path, within(options, lost)),
+    )
   }
 
   async copy(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
@@ -90,15 +100,27 @@ export class GuardedStore implements Store {
     if (!rights.allows('read', from)) {
       if (!rights.sees(from, true) || (await this.#store.stat(from))?.kind !== 'directory') throw denied('read', from)
     }
-    return this.#store.copy(from, to, await rights.checkTarget(to, options))
+    let transfer = options
+    return rights.during(
+      puts(to),
+      async () => (transfer = await rights.checkTarget(to, options)),
+      (lost) => this.#store.copy(from, to, within(transfer, lost)),
+    )
   }
 
   async move(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
     const rights = this.#rights
     rights.demand('read', from)
     rights.demand('delete', from)
-    await rights.checkLocks(from, 'self', true)
-    return this.#store.move(from, to, await rights.checkTarget(to, options))
+    let transfer = options
+    return rights.during(
+      [...puts(from), ...puts(to)],
+      async () => {
+        const source = rights.checkLocks(from, 'self', true)
+        ;[transfer] = await Promise.all([rights.checkTarget(to, options), source])
+      },
+      (lost) => this.#store.move(from, to, within(transfer, lost)),
+    )
   }
 
   async permits(action: Action, path: StorePath): Promise<boolean> {
@@ -122,9 +144,11 @@ export class GuardedStore implements Store {
       (async (path, signal) => {
         rights.demand('delete', path)
         demandAllBelow(rights, ['delete'], path)
-        await rights.checkLocks(path, 'self', true)
-        await shortWay(rights.checkLocks(path, 'tree', true))
-        await removeTree.call(this.#store, path, signal)
+        return rights.during(
+          [treeAt(path)],
+          () => shortWay(rights, path),
+          (lost) => removeTree.call(this.#store, path, eitherSignal(signal, lost)),
+        )
       })
     )
   }
@@ -140,10 +164,11 @@ export class GuardedStore implements Store {
         rights.demand('create', to)
         demandAllBelow(rights, ['read', 'delete'], from)
         demandAllBelow(rights, ['create'], to)
-        await rights.checkLocks(from, 'self', true)
-        await shortWay(rights.checkLocks(from, 'tree', true))
-        await rights.checkLocks(to, 'tree', true)
-        return moveTree.call(this.#store, from, to)
+        return rights.during(
+          [treeAt(from), treeAt(to)],
+          () => Promise.all([shortWay(rights, from), rights.checkLocks(to, 'tree', true)]),
+          () => moveTree.call(this.#store, from, to),
+        )
       })
     )
   }
@@ -158,9 +183,11 @@ export class GuardedStore implements Store {
         rights.demand('create', to)
         demandAllBelow(rights, ['read'], from)
         demandAllBelow(rights, ['create'], to)
-        await rights.checkPut(to)
-        await shortWay(rights.checkLocks(to, 'tree', true))
-        return copyTree.call(this.#store, from, to, signal)
+        return rights.during(
+          [treeAt(to)],
+          () => shortWay(rights, to, () => rights.checkPut(to)),
+          (lost) => copyTree.call(this.#store, from, to, eitherSignal(signal, lost)),
+        )
       })
     )
   }
@@ -216,12 +243,31 @@ function demandAllBelow(rights: Rights, actions: readonly Action[], path: StoreP
   for (const action of actions) if (!rights.permit.allowsAllBelow(action, path)) throw memberByMember()
 }
 
-async function shortWay(check: Promise<void>): Promise<void> {
+/** Throws `unsupported` where locks below keep the tree from going at once, `locked` where one keeps it altogether. */
+async function shortWay(
+  rights: Rights,
+  path: StorePath,
+  itself = (): Promise<void> => rights.checkLocks(path, 'self', true),
+): Promise<void> {
   try {
-    await check
+    await rights.checkLocks(path, 'tree', true)
   } catch (error) {
-    throw isFailure(error, 'locked') ? memberByMember() : error
+    if (!isFailure(error, 'locked')) throw error
+    await itself()
+    throw memberByMember()
   }
+}
+
+function treeAt(path: StorePath): LockedWrite {
+  return { path, extent: 'tree', membership: true }
+}
+
+function within<Options extends { readonly signal?: AbortSignal }>(
+  options: Options,
+  lost: AbortSignal | undefined,
+): Options {
+  const signal = eitherSignal(options.signal, lost)
+  return signal === options.signal ? options : { ...options, ...(signal && { signal }) }
 }
 
 function memberByMember(): Failure {

@@ -1,8 +1,8 @@
 import type { Permit } from './permit.js'
 import type { UploadLimits } from './upload-limits.js'
-import type { LockHolder, Locks } from '../catalog/locks.js'
+import type { LockedWrite, LockHolder, Locks } from '../catalog/locks.js'
 import { Failure, isFailure } from '../core/failure.js'
-import { isOwnPath, parentOf, type StorePath } from '../core/path.js'
+import { ancestorsOf, isOwnPath, parentOf, type StorePath } from '../core/path.js'
 import { tooLarge } from '../store/at-most.js'
 import type { Action, Conditions, Staged, Store, Transfer, WriteOptions } from '../store/store.js'
 
@@ -65,6 +65,25 @@ export class Rights {
     return this.#locks.check({ path, extent, membership }, this.holder)
   }
 
+  /**
+   * A deed that locks may forbid, in its last step: whoever takes a lock meanwhile is told of it only when the deed is over.
+   * Its signal, where there is one, must keep the deed from going on.
+   */
+  async during<Result>(
+    writes: readonly LockedWrite[],
+    check: () => Promise<unknown>,
+    deed: (signal: AbortSignal | undefined) => Promise<Result>,
+  ): Promise<Result> {
+    const commit = this.#locks.commit(writes)
+    try {
+      await commit.begin()
+      await check()
+      return await deed(commit.signal)
+    } finally {
+      commit.end()
+    }
+  }
+
   /** Locks against putting something at a path. A name that is there already does not change its parent. */
   async checkPut(path: StorePath): Promise<void> {
     try {
@@ -90,18 +109,25 @@ export class Rights {
     const put = this.#narrowed(path, options)
     const most = this.mostBytes(path)
     if (options.length !== undefined && options.length > most) throw tooLarge(most)
-    await this.checkPut(path)
-    const makesParents = options.parents === true && (await this.#checkParents(path))
-    const beforeCommit = async (staged: Staged): Promise<void> => {
-      if (staged.size > most) throw tooLarge(most)
-      if (options.beforeCommit !== undefined) await options.beforeCommit(staged)
-      await this.checkPut(path)
-      if (makesParents) await this.#checkParents(path)
-    }
+    const step = this.#locks.commit(puts(path, options.parents === true))
     try {
-      return await commit(Object.assign({}, put, { beforeCommit }))
+      // A body so short is here before anybody could know of the commit.
+      if (options.length !== undefined && options.length <= shortBytes) step.prepare()
+      await this.checkPut(path)
+      const makesParents = options.parents === true && (await this.#checkParents(path))
+      const beforeCommit = async (staged: Staged): Promise<void> => {
+        if (staged.size > most) throw tooLarge(most)
+        if (options.beforeCommit !== undefined) await options.beforeCommit(staged)
+        await step.begin()
+        await this.checkPut(path)
+        if (makesParents) await this.#checkParents(path)
+      }
+      const signal = eitherSignal(options.signal, step.signal)
+      return await commit(Object.assign({}, put, { beforeCommit }, signal && { signal }))
     } catch (error) {
       throw await this.#explained(error, path, options, put)
+    } finally {
+      step.end()
     }
   }
 
@@ -154,6 +180,20 @@ export class Rights {
     return missing
   }
 }
+
+/** What putting something at a path changes: the path and its name, and those of parents that may be made for it. */
+export function puts(path: StorePath, parents = false): readonly LockedWrite[] {
+  const paths = parents ? [path, ...ancestorsOf(path)] : [path]
+  return paths.map((each) => ({ path: each, extent: 'self', membership: true }))
+}
+
+/** Aborts as soon as one of the two does. */
+export function eitherSignal(one: AbortSignal | undefined, other: AbortSignal | undefined): AbortSignal | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return AbortSignal.any([one, other])
+}
+
+const shortBytes = 1024 * 1024
 
 const wanted: Readonly<Record<Action, string>> = {
   read: 'read',

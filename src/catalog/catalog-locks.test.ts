@@ -377,10 +377,10 @@ describe('forget', () => {
   it('drops what is at and below a path, and nothing beside it', async () => {
     const long = `/a/${'x'.repeat(250)}/${'y'.repeat(250)}`
     for (const path of ['/a', '/a/b', '/a/b/c', long, '/a-b', '/ab', '/b']) await take(path)
-    await locks.forget(toPath('/a'))
+    await locks.forget(toPath('/a'), 'tree')
     expect((await everything()).map(({ path }) => path).sort()).toEqual(['/a-b', '/ab', '/b'])
-    await locks.forget(toPath('/nothing'))
-    await locks.forget(toPath('/'))
+    await locks.forget(toPath('/nothing'), 'tree')
+    await locks.forget(toPath('/'), 'tree')
     expect(await everything()).toEqual([])
   })
 })
@@ -451,8 +451,8 @@ describe('several tables over one catalog', () => {
     await take('/a', shared, 'test:carol', 3000)
     let swaps = 0
     const slow = stepwise(catalog, async (label) => {
-      if (label !== 'swap' || ++swaps < 2) return
-      if (swaps > 2) return
+      // The first one finds another record there, the second one announces the lock, the third one confirms it.
+      if (label !== 'swap' || ++swaps !== 3) return
       clock.advanceSeconds(60)
       await take('/a/b', exclusive, bob)
     })

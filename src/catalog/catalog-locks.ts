@@ -1,14 +1,31 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Catalog, Item } from './catalog.js'
-import type { Lock, LockHolder, LockRequest, Locks } from './locks.js'
-import { Decoded } from './decoded.js'
+import type { Catalog } from './catalog.js'
+import { LocalCommits, type Commits } from './commits.js'
 import { LockCensus } from './lock-census.js'
-import { decode, encode, group, type LockRecord, type StoredLock } from './lock-records.js'
+import { decode, encode, group, type StoredLock } from './lock-records.js'
+import { byRoot, confirmed, conflict, covering, demand, excludes, holds, without } from './lock-rules.js'
+import { LockTable, namesNear } from './lock-table.js'
+import type { Lock, LockRequest, Locks } from './locks.js'
 import { membersPrefix, recordName, treePrefix } from './record-name.js'
+import { SharedCommits } from './shared-commits.js'
 import type { Clock } from '../core/clock.js'
-import { Failure } from '../core/failure.js'
-import { ancestorsOf, isWithin, parentOf, type StorePath } from '../core/path.js'
+import { Failure, isFailure } from '../core/failure.js'
+import { isWithin, parentOf, type StorePath } from '../core/path.js'
+
+export interface CatalogLocksOptions {
+  /** Default: 50,000, of those that one process has granted. */
+  readonly maxPerPrincipal?: number
+  /**
+   * Several machines take locks in this catalog. Their clocks may differ by two seconds, so a lock keeps others out for five
+   * seconds longer than its owner was told; and what each is about to write is told to all (`SharedCommits`).
+   */
+  readonly shared?: boolean
+  /** How writes make themselves known (default: as `shared` says). */
+  readonly commits?: Commits
+  /** Waits so many milliseconds (default: by a timer). */
+  readonly pause?: (milliseconds: number) => Promise<unknown>
+}
 
 /**
  * Keeps locks in a catalog, one record for each locked resource, and decides conflicts in the hierarchy with nothing but
@@ -16,130 +33,53 @@ import { ancestorsOf, isWithin, parentOf, type StorePath } from '../core/path.js
  * provisional lock, read what lies above and below, confirm. Of two provisional locks in conflict the one with the higher
  * token withdraws; the other waits until it has. Whoever writes second sees the first, so two never both confirm.
  */
-export function catalogLocks(
-  catalog: Catalog,
-  clock: Clock,
-  options: { readonly maxPerPrincipal?: number } = {},
-): Locks {
+export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLocksOptions = {}): Locks {
+  const { shared = false, pause = delay } = options
+  const commits =
+    options.commits ?? (shared ? new SharedCommits(catalog, { clock, pause }) : new LocalCommits({ clock, pause }))
   const census = new LockCensus(options.maxPerPrincipal ?? 50_000)
-  const decoded = new Decoded<LockRecord>(decode)
-
-  async function read(path: StorePath): Promise<LockRecord & { readonly version: string | undefined }> {
-    const name = recordName(path)
-    const item = await catalog.get(group, name)
-    if (item === undefined) return { path, locks: [], version: undefined }
-    return { path, locks: live(decoded.of(name, item)).locks, version: item.version }
-  }
-
-  function live(record: LockRecord): LockRecord {
-    const now = clock.now()
-    return record.locks.every((lock) => lock.expires > now)
-      ? record
-      : { path: record.path, locks: record.locks.filter((lock) => lock.expires > now) }
-  }
-
-  /** Replaces the locks of one resource by what `edit` makes of them, however often others get in between. */
-  async function update(path: StorePath, edit: (locks: readonly StoredLock[]) => readonly StoredLock[]): Promise<void> {
-    for (;;) {
-      const { locks, version } = await read(path)
-      const next = edit(locks)
-      if (next === locks) return
-      if (await write(path, next, version)) return
-    }
-  }
-
-  async function write(path: StorePath, locks: readonly StoredLock[], version: string | undefined): Promise<boolean> {
-    if (locks.length === 0) {
-      return version === undefined || (await catalog.swap(group, recordName(path), undefined, version)) !== false
-    }
-    const expires = new Date(Math.max(...locks.map((lock) => lock.expires)))
-    return (await catalog.swap(group, recordName(path), encode({ path, locks }), version, expires)) !== false
-  }
-
-  /**
-   * The live locks of a record, the others taken out of it: whoever builds on their end must be sure that no late write
-   * of their owner, begun before it, brings them back.
-   */
-  async function purged(item: Item | undefined): Promise<readonly StoredLock[]> {
-    for (let present = item; present !== undefined;) {
-      const record = decode(present)
-      const { locks } = live(record)
-      if (locks.length === record.locks.length || (await write(record.path, locks, present.version))) return locks
-      present = await catalog.get(group, recordName(record.path))
-    }
-    return []
-  }
-
-  /** The live records of a path and of everything above it, nearest first; those without locks are left out. */
-  async function near(path: StorePath): Promise<readonly LockRecord[]> {
-    const names = namesNear(path)
-    const items = catalog.glance?.(group, names) ?? (await catalog.getAll(group, names))
-    const found: LockRecord[] = []
-    for (const [at, name] of names.entries()) {
-      const item = items[at]
-      if (item !== undefined) found.push(live(decoded.of(name, item)))
-    }
-    return found
-  }
-
-  async function purgedCovering(path: StorePath): Promise<readonly StoredLock[]> {
-    const found: StoredLock[] = []
-    const items = await catalog.getAll(group, namesNear(path))
-    for (const [at, covering] of [path, ...ancestorsOf(path)].entries()) {
-      const locks = await purged(items[at])
-      found.push(...locks.filter((lock) => covering === path || lock.depth === 'infinity'))
-    }
-    return found
-  }
-
-  async function* belowAny(
-    path: StorePath,
-    locksOf: (item: Item) => readonly StoredLock[] | Promise<readonly StoredLock[]> = (item) =>
-      live(decode(item)).locks,
-  ): AsyncGenerator<readonly StoredLock[]> {
-    for await (const items of catalog.list(group, { prefix: treePrefix(path) })) {
-      const found: StoredLock[] = []
-      for (const item of items) {
-        const record = decode(item)
-        if (record.path !== path && isWithin(record.path, path)) found.push(...(await locksOf(item)))
-      }
-      if (found.length > 0) yield found
-    }
-  }
+  const table = new LockTable(catalog, clock, shared ? graceMilliseconds : 0)
 
   /** The first lock in conflict with a provisional one of ours, confirmed ones before provisional ones. */
   async function conflictWith(mine: StoredLock): Promise<StoredLock | undefined> {
     let provisional: StoredLock | undefined
     const consider = (locks: readonly StoredLock[]): StoredLock | undefined => {
       for (const lock of locks) {
-        if (lock.token === mine.token || (lock.scope === 'shared' && mine.scope === 'shared')) continue
+        if (lock.token === mine.token || !excludes(lock, mine)) continue
         if (lock.provisional !== true) return lock
         provisional ??= lock
       }
       return undefined
     }
-    const above = consider(await purgedCovering(mine.path))
-    if (above !== undefined) return above
-    if (mine.depth === 'infinity') {
-      for await (const locks of belowAny(mine.path, purged)) {
-        const below = consider(locks)
-        if (below !== undefined) return below
+    const below = async (): Promise<StoredLock | undefined> => {
+      if (mine.depth === 0) return undefined
+      for await (const locks of table.below(mine.path, (item) => table.purged(item))) {
+        const found = consider(locks)
+        if (found !== undefined) return found
       }
+      return undefined
     }
-    return provisional
+    const [above, deeper] = await Promise.all([table.purgedCovering(mine.path).then(consider), below()])
+    return above ?? deeper ?? provisional
   }
 
-  async function withdraw(lock: StoredLock): Promise<void> {
-    await update(lock.path, (locks) => without(locks, lock.token))
+  /** Takes a lock back that nobody was told of; where that fails it ends by itself. */
+  async function withdraw(lock: Lock): Promise<void> {
+    try {
+      await table.update(lock.path, (locks) => without(locks, lock.token))
+    } catch (error) {
+      if (!isFailure(error)) throw error
+    }
   }
 
-  async function confirm(mine: StoredLock, lock: Lock): Promise<void> {
-    for (;;) {
-      const { locks, version } = await read(mine.path)
-      if (!locks.some((each) => each.token === mine.token))
+  /** Puts the lock in the place of its provisional self, whose record had this version. */
+  async function confirm(lock: Lock, locks: readonly StoredLock[], version: string | undefined): Promise<void> {
+    for (let found = { locks, version }; ; found = await table.read(lock.path)) {
+      const now = clock.now()
+      if (!found.locks.some(({ token, expires }) => token === lock.token && expires > now))
         throw new Failure('unavailable', 'The lock could not be taken in time. Try again.', { retryAfterSeconds: 1 })
-      const next = locks.map((each) => (each.token === mine.token ? lock : each))
-      if (await write(mine.path, next, version)) return
+      const next = found.locks.map((each) => (each.token === lock.token ? lock : each))
+      if ((await table.write(lock.path, next, found.version)) !== false) return
     }
   }
 
@@ -157,60 +97,85 @@ export function catalogLocks(
         absent: namesNear(path).slice(1),
         ...(lock.depth === 'infinity' && { prefix: treePrefix(path) }),
       },
-      new Date(lock.expires),
+      table.expiryOf([lock]),
     )
     return claimed !== undefined && claimed !== false
   }
 
-  async function takeAt(request: LockRequest): Promise<Lock> {
-    const { timeoutSeconds, ...wanted } = request
+  /** Writes a provisional lock beside what is there; mostly nothing is. */
+  async function announce(
+    mine: StoredLock,
+  ): Promise<{ readonly locks: readonly StoredLock[]; readonly version: string }> {
+    for (
+      let found: { locks: readonly StoredLock[]; version: string | undefined } = { locks: [], version: undefined };
+      ;
+    ) {
+      if (found.locks.length >= maxPerResource) throw conflict(mine.path)
+      const standing = found.locks.find((each) => confirmed(each) && excludes(each, mine))
+      if (standing !== undefined) throw conflict(standing.path)
+      const locks = [...found.locks, mine]
+      const version = await table.write(mine.path, locks, found.version)
+      if (version !== false) return { locks, version }
+      found = await table.read(mine.path)
+    }
+  }
+
+  async function takeInSteps(lock: Lock): Promise<void> {
+    const mine: StoredLock = { ...lock, provisional: true, expires: clock.now() + provisionalMilliseconds }
+    const { locks, version } = await announce(mine)
+    for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
+      const other = await conflictWith(mine)
+      if (other === undefined) break
+      if (confirmed(other) || other.token < mine.token) throw conflict(other.path)
+      await pause(wait)
+    }
+    await confirm(lock, locks, version)
+  }
+
+  /** Writes a lock that others can see from then on. Undefined where what it was taken for has gone since. */
+  async function takeOnce({ timeoutSeconds, ...wanted }: LockRequest): Promise<Lock | undefined> {
     const lock: Lock = {
       ...wanted,
       token: `opaquelocktoken:${randomUUID()}`,
       expires: clock.now() + timeoutSeconds * 1000,
     }
-    if (await takeAtOnce(lock)) return lock
-    const mine: StoredLock = { ...lock, provisional: true, expires: clock.now() + provisionalMilliseconds }
-    for (;;) {
-      const { locks, version } = await read(lock.path)
-      if (locks.length >= maxPerResource) throw conflict(lock.path)
-      const standing = locks.find(
-        (each) => each.provisional !== true && (each.scope === 'exclusive' || lock.scope === 'exclusive'),
-      )
-      if (standing !== undefined) throw conflict(standing.path)
-      if (await write(lock.path, [...locks, mine], version)) break
-    }
     try {
-      for (let wait = 1; ; wait = Math.min(wait * 2, 50)) {
-        const other = await conflictWith(mine)
-        if (other === undefined) break
-        if (other.provisional !== true || other.token < mine.token) throw conflict(other.path)
-        await delay(wait)
-      }
-      await confirm(mine, lock)
+      if (!(await takeAtOnce(lock))) await takeInSteps(lock)
+      // A resource that has gone meanwhile took the lock with it.
+      return (await commits.past(lock)) ? await renewed(lock.path, lock.token, timeoutSeconds) : lock
     } catch (error) {
-      await withdraw(mine)
+      await withdraw(lock)
       throw error
     }
-    return lock
+  }
+
+  /** The lock, prolonged from now; undefined where it is no more. */
+  async function renewed(path: StorePath, token: string, timeoutSeconds: number): Promise<Lock | undefined> {
+    let found: Lock | undefined
+    await table.update(path, (locks) => {
+      const present = locks.find((each) => each.token === token)
+      const next = present && { ...present, expires: clock.now() + timeoutSeconds * 1000 }
+      found = next
+      return next === undefined ? locks : locks.map((each) => (each === present ? next : each))
+    })
+    return found
   }
 
   const self: Locks = {
     async take(request) {
       await census.admit(request.principal, catalog, clock)
-      return takeAt(request)
+      for (let round = 0; round < maxRounds; round++) {
+        const lock = await takeOnce(request)
+        if (lock !== undefined) return lock
+      }
+      throw new Failure('unavailable', 'What is to be locked comes and goes. Try again.', { retryAfterSeconds: 1 })
     },
 
     async refresh(path, holder, timeoutSeconds) {
       for (const lock of await self.covering(path)) {
         if (!holds(holder, lock)) continue
-        let renewed: Lock | undefined
-        await update(lock.path, (locks) => {
-          const present = locks.find((each) => each.token === lock.token)
-          renewed = present && { ...present, expires: clock.now() + timeoutSeconds * 1000 }
-          return renewed === undefined ? locks : locks.map((each) => (each === present ? (renewed ?? each) : each))
-        })
-        if (renewed !== undefined) return renewed
+        const found = await renewed(lock.path, lock.token, timeoutSeconds)
+        if (found !== undefined) return found
       }
       throw new Failure('precondition', 'No lock of yours with the submitted token covers this resource.', {
         reason: 'lock-token-matches-request-uri',
@@ -224,15 +189,15 @@ export function catalogLocks(
           reason: 'lock-token-matches-request-uri',
         })
       if (lock.principal !== principal) throw new Failure('denied', 'The lock belongs to somebody else.')
-      await update(lock.path, (locks) => without(locks, token))
+      await table.update(lock.path, (locks) => without(locks, token))
     },
 
     async covering(path) {
-      return covering(await near(path), path)
+      return covering(await table.near(path), path)
     },
 
     async *below(path) {
-      for await (const locks of belowAny(path)) {
+      for await (const locks of table.below(path)) {
         const found = locks.filter(confirmed)
         if (found.length > 0) yield found
       }
@@ -245,7 +210,7 @@ export function catalogLocks(
       const found = new Map<StorePath, readonly Lock[]>()
       for await (const items of known === undefined ? catalog.list(group, { prefix }) : [known]) {
         for (const item of items) {
-          const record = live(decode(item))
+          const record = table.live(decode(item))
           if (record.path === '/' || parentOf(record.path) !== directory) continue
           const locks = record.locks.filter(confirmed)
           if (locks.length > 0) found.set(record.path, locks)
@@ -254,9 +219,14 @@ export function catalogLocks(
       return found
     },
 
+    commit(writes) {
+      return commits.of(writes)
+    },
+
     async check(write, holder) {
-      const records = await near(write.path)
-      if (records.length === 0 && write.extent === 'self') return
+      const below = write.extent === 'tree' ? collected(self.below(write.path)) : nothing
+      const [records, deeper] = await Promise.all([table.near(write.path), below])
+      if (records.length === 0 && deeper.length === 0) return
       const above = covering(records, write.path)
       demand(above, holder)
       if (write.membership && write.path !== '/') {
@@ -267,94 +237,39 @@ export function catalogLocks(
           holder,
         )
       }
-      if (write.extent === 'tree') {
-        for await (const locks of self.below(write.path)) {
-          for (const [root, own] of byRoot(locks)) {
-            // A shared lock from above serves for a member as well.
-            const deep = above.filter((lock) => isWithin(root, lock.path) && lock.depth === 'infinity')
-            demand([...own, ...deep], holder)
-          }
-        }
+      for (const [root, own] of byRoot(deeper)) {
+        // A shared lock from above serves for a member as well.
+        const deep = above.filter((lock) => isWithin(root, lock.path) && lock.depth === 'infinity')
+        demand([...own, ...deep], holder)
       }
     },
 
-    async forget(path) {
-      const own = await read(path)
-      if (own.version !== undefined) await catalog.swap(group, recordName(path), undefined, 'any')
-      for await (const items of catalog.list(group, { prefix: treePrefix(path) })) {
-        for (const item of items) {
-          const record = decode(item)
-          if (isWithin(record.path, path)) await catalog.swap(group, item.name, undefined, 'any')
-        }
+    async forget(path, extent) {
+      const gone: string[] = []
+      const below = async (): Promise<void> => {
+        for await (const items of catalog.list(group, { prefix: treePrefix(path) }))
+          for (const item of items) if (isWithin(decode(item).path, path)) gone.push(item.name)
       }
+      const name = recordName(path)
+      const [own] = await Promise.all([catalog.get(group, name), extent === 'tree' ? below() : undefined])
+      if (own !== undefined) gone.push(name)
+      await Promise.all(gone.map((each) => catalog.swap(group, each, undefined, 'any')))
     },
   }
   return self
 }
 
+async function collected(batches: AsyncIterable<readonly Lock[]>): Promise<readonly Lock[]> {
+  const all: Lock[] = []
+  for await (const locks of batches) all.push(...locks)
+  return all
+}
+
+const nothing: readonly Lock[] = []
 const noMembers: ReadonlyMap<StorePath, readonly Lock[]> = new Map()
 const provisionalMilliseconds = 10_000
 const maxPerResource = 100
-
-/** Throws `locked` unless an exclusive lock among these is held, or any one of the shared ones (RFC 4918 §6.2). */
-function demand(locks: readonly Lock[], holder: LockHolder): void {
-  let foreignShared: Lock | undefined
-  let heldShared = false
-  for (const lock of locks) {
-    const held = holds(holder, lock)
-    if (lock.scope === 'exclusive' && !held) throw unsubmitted(lock.path)
-    if (lock.scope === 'shared') {
-      if (held) heldShared = true
-      else foreignShared ??= lock
-    }
-  }
-  if (foreignShared !== undefined && !heldShared) throw unsubmitted(foreignShared.path)
-}
-
-function holds(holder: LockHolder, lock: Lock): boolean {
-  return lock.principal === holder.principal && holder.tokens.has(lock.token)
-}
-
-/** Record names of a path and of everything above it, nearest first. */
-function namesNear(path: StorePath): readonly string[] {
-  return [path, ...ancestorsOf(path)].map(recordName)
-}
-
-/** The locks that apply to a path, out of the records near it. */
-function covering(records: readonly LockRecord[], path: StorePath): readonly Lock[] {
-  if (records.length === 0) return none
-  return records.flatMap((record) =>
-    record.locks.filter((lock) => confirmed(lock) && (record.path === path || lock.depth === 'infinity')),
-  )
-}
-
-const none: readonly Lock[] = []
-
-function confirmed(lock: StoredLock): boolean {
-  return lock.provisional !== true
-}
-
-function byRoot(locks: readonly Lock[]): ReadonlyMap<StorePath, readonly Lock[]> {
-  const roots = new Map<StorePath, Lock[]>()
-  for (const lock of locks) {
-    const known = roots.get(lock.path)
-    if (known === undefined) roots.set(lock.path, [lock])
-    else known.push(lock)
-  }
-  return roots
-}
-
-function without(locks: readonly StoredLock[], token: string): readonly StoredLock[] {
-  return locks.some((lock) => lock.token === token) ? locks.filter((lock) => lock.token !== token) : locks
-}
-
-function conflict(path: StorePath): Failure {
-  return new Failure('locked', 'Another lock is in the way.', { reason: 'no-conflicting-lock', path })
-}
-
-function unsubmitted(path: StorePath): Failure {
-  return new Failure('locked', 'The resource is locked. Submit the lock token in an If header.', {
-    reason: 'lock-token-submitted',
-    path,
-  })
-}
+/** More than the two seconds that clocks may differ. */
+const graceMilliseconds = 5000
+/** How often a lock is taken again whose resource went meanwhile. */
+const maxRounds = 5

@@ -1,3 +1,4 @@
+import type { Commit } from './commits.js'
 import type { StorePath } from '../core/path.js'
 
 /** A write lock (RFC 4918 §6 and §7). */
@@ -41,7 +42,7 @@ export interface LockedWrite {
 }
 
 export interface Locks {
-  /** Takes a lock. Throws `locked` (`no-conflicting-lock`) with the path of the conflicting lock's root; `throttled` where the principal holds too many. */
+  /** Takes a lock. Throws `locked` (`no-conflicting-lock`) with the path of the conflicting lock's root; `throttled` where the principal holds too many; `unavailable` where a write there does not end. */
   take(request: LockRequest): Promise<Lock>
   /** Prolongs the lock among the holder's tokens that covers the path (RFC 4918 §9.10.2). Throws `precondition` (`lock-token-matches-request-uri`) where there is none of this principal. */
   refresh(path: StorePath, holder: LockHolder, timeoutSeconds: number): Promise<Lock>
@@ -53,8 +54,13 @@ export interface Locks {
   below(path: StorePath): AsyncIterable<readonly Lock[]>
   /** Locks on a directory's members themselves (not deeper), by path: for listings. */
   members(directory: StorePath): Promise<ReadonlyMap<StorePath, readonly Lock[]>>
+  /**
+   * The last step of writes that others must be able to rely on: `begin` it before `check`, `end` it once they are made.
+   * `take` resolves only when those are over that had begun before its lock could be seen.
+   */
+  commit(writes: readonly LockedWrite[]): Commit
   /** Throws `locked` (`lock-token-submitted`, path of the lock root) unless the holder may make this write. */
   check(write: LockedWrite, holder: LockHolder): Promise<void>
-  /** Drops every lock at and below a path that is gone (RFC 4918 §9.6.1). */
-  forget(path: StorePath): Promise<void>
+  /** Drops every lock at a path that is gone, and for a `tree` below it (RFC 4918 §9.6.1). */
+  forget(path: StorePath, extent: 'self' | 'tree'): Promise<void>
 }

@@ -121,13 +121,25 @@ describe('members', () => {
   })
 })
 
-describe('copy', () => {
-  it('gives one resource the properties of another and takes its own away', async () => {
-    await give('/a', '/a/b', '/c', '/c/d')
-    await properties.copy(toPath('/a'), toPath('/c'))
-    expect(await everything()).toEqual({ '/a': '/a', '/a/b': '/a/b', '/c': '/a', '/c/d': '/c/d' })
-    await properties.copy(toPath('/none'), toPath('/c'))
-    expect(await everything()).toEqual({ '/a': '/a', '/a/b': '/a/b', '/c/d': '/c/d' })
+describe('replace', () => {
+  it('gives one resource other properties, and none at all', async () => {
+    await give('/a', '/c', '/c/d')
+    const [of, seen] = await properties.look([toPath('/a'), toPath('/c')])
+    await properties.replace(seen!, of!.properties)
+    expect(await everything()).toEqual({ '/a': '/a', '/c': '/a', '/c/d': '/c/d' })
+    const [none, again] = await properties.look([toPath('/none'), toPath('/c')])
+    await properties.replace(again!, none!.properties)
+    expect(await everything()).toEqual({ '/a': '/a', '/c/d': '/c/d' })
+  })
+
+  it('keeps what has been set since, and no more of what was there', async () => {
+    await give('/a')
+    const [seen] = await properties.look([toPath('/a')])
+    await properties.change(toPath('/a'), [{ kind: 'set', property: property('new', 'x') }])
+    await properties.replace(seen!, [property('other', 'y')])
+    expect(await properties.of(toPath('/a'))).toEqual([property('other', 'y'), property('new', 'x')])
+    await properties.replace(seen!, [])
+    expect((await properties.of(toPath('/a'))).map(({ name }) => name)).toEqual(['other', 'new'])
   })
 })
 
@@ -181,10 +193,10 @@ describe('forget and anyWithin', () => {
       false,
     ])
     expect(await any(`/a${long}`.slice(0, 200))).toBe(false)
-    await properties.forget(toPath('/a'))
+    await properties.forget(toPath('/a'), 'tree')
     expect(await any('/a')).toBe(false)
     expect(await everything()).toEqual({ '/a-b': '/a-b', '/ab': '/ab' })
-    await properties.forget(toPath('/'))
+    await properties.forget(toPath('/'), 'tree')
     expect(await everything()).toEqual({})
   })
 
@@ -192,7 +204,7 @@ describe('forget and anyWithin', () => {
     await give('/')
     expect(await properties.anyWithin(toPath('/'))).toBe(true)
     expect(await properties.anyWithin(toPath('/a'))).toBe(false)
-    await properties.forget(toPath('/a'))
+    await properties.forget(toPath('/a'), 'tree')
     expect(await everything()).toEqual({ '/': '/' })
   })
 })

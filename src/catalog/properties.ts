@@ -1,6 +1,7 @@
 import type { Catalog, Item } from './catalog.js'
 import { Decoded } from './decoded.js'
 import { membersPrefix, recordName, treePrefix } from './record-name.js'
+import { systemClock, type Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import { isWithin, parentOf, rebase, type StorePath } from '../core/path.js'
 
@@ -27,17 +28,33 @@ export interface Properties {
   members(directory: StorePath): Promise<ReadonlyMap<StorePath, readonly Property[]>>
   /** All of the changes or none. Throws `no-space` where one resource would hold more than 200 KiB. */
   change(path: StorePath, changes: readonly PropertyChange[]): Promise<void>
-  /** The target gets the source's properties and loses its own; this resource alone. */
-  copy(from: StorePath, to: StorePath): Promise<void>
+  /** What each of these has now, for `replace`. */
+  look(paths: readonly StorePath[]): Promise<readonly Seen[]>
+  /** Gives a resource these properties for those that were seen there. What has been set since then stays. */
+  replace(seen: Seen, properties: readonly Property[]): Promise<void>
   /**
-   * All at and below the target gets what its like at the source has, and loses what it had. For as long as the source
-   * stays whole this can be done again, and again gives the same.
+   * All at and below the target gets what its like at the source has, and loses what it had; but what was set there after
+   * `begun` (milliseconds since the epoch, default: never) stays. For as long as the source stays whole this can be done
+   * again, and again gives the same.
    */
-  copyTree(from: StorePath, to: StorePath): Promise<void>
+  copyTree(from: StorePath, to: StorePath, begun?: number): Promise<void>
+  /**
+   * Gives a target what a source has, which may be gone from there already (undefined): then it is `kept`. What was set at
+   * the target after `begun` stays.
+   */
+  give(from: StorePath | undefined, kept: readonly Property[], to: StorePath, begun: number): Promise<void>
   /** Whether anything at or below the path has properties. */
   anyWithin(path: StorePath): Promise<boolean>
-  /** Drops properties at and below a path that is gone. */
-  forget(path: StorePath): Promise<void>
+  /** Drops the properties of a path that is gone, and for a `tree` those below it. */
+  forget(path: StorePath, extent: 'self' | 'tree'): Promise<void>
+}
+
+/** The properties of a resource as they once were. */
+export interface Seen {
+  readonly path: StorePath
+  readonly properties: readonly Property[]
+  /** Undefined where it had none. */
+  readonly version: string | undefined
 }
 
 const group = 'properties'
@@ -46,41 +63,81 @@ const none: readonly Property[] = []
 const noMembers: ReadonlyMap<StorePath, readonly Property[]> = new Map()
 
 /** Keeps dead properties in a catalog, one record for each resource that has any. */
-export function catalogProperties(catalog: Catalog): Properties {
+export function catalogProperties(catalog: Catalog, clock: Clock = systemClock): Properties {
   const decoded = new Decoded<PropertyRecord>(decode)
 
-  async function read(path: StorePath): Promise<{ record: PropertyRecord; version: string } | undefined> {
+  async function look(paths: readonly StorePath[]): Promise<readonly Seen[]> {
+    const names = paths.map(recordName)
+    const items = catalog.glance?.(group, names) ?? (await catalog.getAll(group, names))
+    return paths.map((path, at) => {
+      const [name, item] = [names[at], items[at]]
+      if (name === undefined || item === undefined) return { path, properties: none, version: undefined }
+      return { path, properties: decoded.of(name, item).properties, version: item.version }
+    })
+  }
+
+  async function read(path: StorePath): Promise<Seen> {
     const name = recordName(path)
     const known = catalog.glance?.(group, [name])
     const item = known === undefined ? await catalog.get(group, name) : known[0]
-    return item === undefined ? undefined : { record: decoded.of(name, item), version: item.version }
+    if (item === undefined) return { path, properties: none, version: undefined }
+    return { path, properties: decoded.of(name, item).properties, version: item.version }
   }
 
-  /** Every record at and below a path. */
-  async function* within(path: StorePath): AsyncGenerator<{ name: string; record: PropertyRecord; version: string }> {
-    const own = await read(path)
-    if (own !== undefined) yield { name: recordName(path), ...own }
+  /** Every record strictly below a path, in batches. */
+  async function* below(path: StorePath): AsyncGenerator<readonly Found[]> {
     for await (const items of catalog.list(group, { prefix: treePrefix(path) })) {
+      const found: Found[] = []
       for (const item of items) {
         const record = decode(item)
         if (record.path !== path && isWithin(record.path, path))
-          yield { name: item.name, record, version: item.version }
+          found.push({ name: item.name, version: item.version, ...record })
       }
+      if (found.length > 0) yield found
     }
   }
 
-  async function put(path: StorePath, properties: readonly Property[]): Promise<void> {
-    await catalog.swap(
-      group,
-      recordName(path),
-      properties.length === 0 ? undefined : encode({ path, properties }),
-      'any',
-    )
+  /** The record of a path itself. */
+  async function own(path: StorePath): Promise<readonly Found[]> {
+    const name = recordName(path)
+    const item = await catalog.get(group, name)
+    return item === undefined ? [] : [{ name, version: item.version, ...decode(item) }]
+  }
+
+  async function collect(path: StorePath): Promise<Map<StorePath, Found>> {
+    const all = new Map<StorePath, Found>()
+    for await (const found of below(path)) for (const each of found) all.set(each.path, each)
+    return all
+  }
+
+  /** Resolves to false where the record is another one. */
+  async function write(
+    path: StorePath,
+    properties: readonly Property[],
+    version: string | undefined,
+  ): Promise<boolean> {
+    if (properties.length === 0 && version === undefined) return true
+    const next = properties.length === 0 ? undefined : encode({ path, properties, changed: clock.now() })
+    if (next !== undefined && next.length > maxBytes)
+      throw new Failure('no-space', `The properties of one resource may hold at most ${maxBytes} bytes.`)
+    return (await catalog.swap(group, recordName(path), next, version)) !== false
+  }
+
+  async function replace(seen: Seen, properties: readonly Property[]): Promise<void> {
+    const before = new Map(seen.properties.map((property) => [key(property), property.xml]))
+    let { version } = seen
+    let next = properties
+    while (!(await write(seen.path, next, version))) {
+      const present = await read(seen.path)
+      version = present.version
+      const since = present.properties.filter((property) => before.get(key(property)) !== property.xml)
+      next = merged(properties, since)
+    }
   }
 
   return {
     async of(path) {
-      return (await read(path))?.record.properties ?? none
+      return (await read(path)).properties
     },
 
     async members(directory) {
@@ -100,43 +157,68 @@ export function catalogProperties(catalog: Catalog): Properties {
     async change(path, changes) {
       for (;;) {
         const present = await read(path)
-        const properties = new Map((present?.record.properties ?? []).map((property) => [key(property), property]))
+        const properties = new Map(present.properties.map((property) => [key(property), property]))
         for (const change of changes) {
           if (change.kind === 'set') properties.set(key(change.property), change.property)
           else properties.delete(key(change.property))
         }
-        const next = properties.size === 0 ? undefined : encode({ path, properties: [...properties.values()] })
-        if (next === undefined && present === undefined) return
-        if (next !== undefined && next.length > maxBytes)
-          throw new Failure('no-space', `The properties of one resource may hold at most ${maxBytes} bytes.`)
-        if ((await catalog.swap(group, recordName(path), next, present?.version)) !== false) return
+        if (await write(path, [...properties.values()], present.version)) return
       }
     },
 
-    async copy(from, to) {
-      const source = await read(from)
-      if (source !== undefined) await put(to, source.record.properties)
-      else if ((await read(to)) !== undefined) await put(to, [])
+    look,
+    replace,
+
+    async copyTree(from, to, begun = Infinity) {
+      const [source, target, left] = await Promise.all([own(from), own(to), collect(to)])
+      for (const each of target) left.set(to, each)
+      const give = async ({ path, properties }: Found): Promise<void> => {
+        const at = rebase(path, from, to)
+        const there = left.get(at)
+        left.delete(at)
+        const isNewer = (there?.changed ?? 0) > begun
+        const before = there?.properties ?? none
+        const seen = { path: at, version: there?.version, properties: before }
+        await replace(seen, isNewer ? merged(properties, before) : properties)
+      }
+      for (const each of source) await give(each)
+      for await (const found of below(from)) await Promise.all(found.map(give))
+      const gone = [...left.values()].filter(({ changed = 0 }) => changed <= begun)
+      await Promise.all(gone.map(({ name, version }) => catalog.swap(group, name, undefined, version)))
     },
 
-    async copyTree(from, to) {
-      const given = new Set<StorePath>()
-      for await (const { record } of within(from)) {
-        const target = rebase(record.path, from, to)
-        given.add(target)
-        await put(target, record.properties)
-      }
-      for await (const { name, record } of within(to))
-        if (!given.has(record.path)) await catalog.swap(group, name, undefined, 'any')
+    async give(from, kept, to, begun) {
+      const [target, source] = await Promise.all([own(to), from === undefined ? [] : own(from)])
+      const properties = source[0]?.properties ?? kept
+      const there = target[0]
+      const before = there?.properties ?? none
+      const isNewer = (there?.changed ?? 0) > begun
+      const seen = { path: to, version: there?.version, properties: before }
+      await replace(seen, isNewer ? merged(properties, before) : properties)
     },
 
     async anyWithin(path) {
-      const first = await within(path).next()
-      return first.done !== true
+      const known = catalog.glance?.(group, [recordName(path)])
+      if (known?.[0] !== undefined) return true
+      const deeper = async (): Promise<boolean> => (await below(path).next()).done !== true
+      const own = known === undefined ? catalog.get(group, recordName(path)) : undefined
+      const [item, any] = await Promise.all([own, deeper()])
+      return item !== undefined || any
     },
 
-    async forget(path) {
-      for await (const { name } of within(path)) await catalog.swap(group, name, undefined, 'any')
+    async forget(path, extent) {
+      if (extent === 'self') {
+        const { version } = await read(path)
+        if (version !== undefined) await catalog.swap(group, recordName(path), undefined, 'any')
+        return
+      }
+      const drop = async (found: readonly Found[]): Promise<void> => {
+        await Promise.all(found.map(({ name }) => catalog.swap(group, name, undefined, 'any')))
+      }
+      const deeper = async (): Promise<void> => {
+        for await (const found of below(path)) await drop(found)
+      }
+      await Promise.all([own(path).then(drop), deeper()])
     },
   }
 }
@@ -144,6 +226,20 @@ export function catalogProperties(catalog: Catalog): Properties {
 interface PropertyRecord {
   readonly path: StorePath
   readonly properties: readonly Property[]
+  /** Milliseconds since the epoch; older records do not say. */
+  readonly changed?: number
+}
+
+interface Found extends PropertyRecord {
+  readonly name: string
+  readonly version: string
+}
+
+/** These and those, which count where both name the same. */
+function merged(properties: readonly Property[], over: readonly Property[]): readonly Property[] {
+  const all = new Map(properties.map((property) => [key(property), property]))
+  for (const property of over) all.set(key(property), property)
+  return [...all.values()]
 }
 
 function key(property: PropertyName): string {

@@ -5,7 +5,8 @@ import type { Locks } from './locks.js'
 import { openMemoryCatalog } from './memory.js'
 import { catalogProperties, type Properties } from './properties.js'
 import { bound } from '../store/bound.js'
-import { mendMoves, tended, type Records } from './tended.js'
+import { mendMoves } from './moves.js'
+import { tended, type Records } from './tended.js'
 import { ManualClock } from '../core/clock.js'
 import { toPath, type StorePath } from '../core/path.js'
 import { openMemoryStore } from '../store/memory.js'
@@ -27,7 +28,7 @@ beforeEach(() => {
 })
 
 function open(over: Catalog): Records & { readonly store: Store } {
-  const records = { catalog: over, locks: catalogLocks(over, clock), properties: catalogProperties(over) }
+  const records = { catalog: over, locks: catalogLocks(over, clock), properties: catalogProperties(over, clock), clock }
   return { ...records, store: tended(medium, records) }
 }
 
@@ -92,7 +93,14 @@ describe('properties and locks', () => {
     await mark('/a/below')
     await make()
     expect(await markOf('/a')).toBeUndefined()
-    if (way !== 'copy') expect(await markOf('/a/below')).toBeUndefined()
+    if (way === 'makeDirectory' || way === 'moveTree') expect(await markOf('/a/below')).toBeUndefined()
+  })
+
+  it('of what once lay below a file that is now a directory are gone', async () => {
+    await mark('/a/below')
+    await store.remove(await file('/a'))
+    await store.makeDirectory(toPath('/a'))
+    expect(await markOf('/a/below')).toBeUndefined()
   })
 
   it('die with a file, an empty directory and a tree', async () => {
@@ -213,10 +221,10 @@ describe('mendMoves', () => {
         await stage()
         await expect(open(dyingAfter(catalog, first)).store.moveTree!(toPath('/d'), toPath('/t'))).rejects.toThrow('died')
         expect(await medium.stat(toPath('/d'))).toBeUndefined()
-        await mendMoves(medium, open(dyingAfter(catalog, second))).catch((error: unknown) => {
+        await mendMoves(medium, open(dyingAfter(catalog, second)), { alone: true }).catch((error: unknown) => {
           expect(error).toMatchObject({ message: 'died' })
         })
-        await mendMoves(medium, open(catalog))
+        await mendMoves(medium, open(catalog), { alone: true })
         await expectMoved()
       }
     }
@@ -229,7 +237,7 @@ describe('mendMoves', () => {
     const records = open(dying)
     await expect(tended(died, records).moveTree!(toPath('/d'), toPath('/t'))).rejects.toThrow('died')
     expect(await recordsOf('moves')).toBe(1)
-    expect(await mendMoves(medium, open(catalog))).toBe(0)
+    expect(await mendMoves(medium, open(catalog), { alone: true })).toBe(0)
     expect([await markOf('/d/a'), await markOf('/t/old'), await isLocked('/d/a')]).toEqual(['/d/a', '/t/old', true])
     expect(await recordsOf('moves')).toBe(0)
   })
@@ -237,7 +245,7 @@ describe('mendMoves', () => {
   it('has nothing to do after moves that came to their end', async () => {
     await stage()
     await store.moveTree!(toPath('/d'), toPath('/t'))
-    expect(await mendMoves(medium, open(catalog))).toBe(0)
+    expect(await mendMoves(medium, open(catalog), { alone: true })).toBe(0)
     await expectMoved()
   })
 })
