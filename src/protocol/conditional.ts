@@ -18,6 +18,17 @@ export interface Preconditions {
 /** What is judged: the present state of a resource. */
 export type Validators = Pick<Entry, 'etag' | 'modified'>
 
+/** Whether the answer may do without the bytes of the file, or with a part of them. */
+export function mayLeaveBytes({ headers }: Pick<HttpRequest, 'headers'>): boolean {
+  return (
+    headers.has('range') ||
+    headers.has('if-match') ||
+    headers.has('if-none-match') ||
+    headers.has('if-modified-since') ||
+    headers.has('if-unmodified-since')
+  )
+}
+
 /** The conditions that a request carries; undefined without any. Never throws. */
 export function readPreconditions(request: Pick<HttpRequest, 'headers'>): Preconditions | undefined {
   const { headers } = request

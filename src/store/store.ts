@@ -144,6 +144,8 @@ export interface Entry {
   /** Only those known without reading the bytes. */
   readonly digests?: Digests
   readonly attributes?: Attributes
+  /** Another store begins here, or somewhere below (`store/mounts.ts`): a directory that cannot be removed, moved or replaced. */
+  readonly mount?: 'here' | 'below'
 }
 
 /** What travels with a file beside its bytes. Names are lower case: `content-type`, `cache-control`, `x-amz-meta-…`, tags. At most 32 KiB. */
@@ -169,6 +171,8 @@ export interface ListOptions {
 export interface OpenOptions {
   readonly ifMatch?: readonly string[]
   readonly ifNoneMatch?: readonly string[]
+  /** Perhaps no bytes are wanted, or not all: a store that is far away then waits until it is told which. */
+  readonly lazy?: boolean
   readonly signal?: AbortSignal
 }
 

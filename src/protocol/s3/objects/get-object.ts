@@ -2,7 +2,7 @@ import { Failure, isFailure } from '../../../core/failure.js'
 import { header } from '../../../core/http.js'
 import type { Header, HttpResponse } from '../../../core/http.js'
 import type { ByteRange, Content, Entry } from '../../../store/store.js'
-import { rangeApplies } from '../../conditional.js'
+import { mayLeaveBytes, rangeApplies } from '../../conditional.js'
 import { isFieldValue } from '../../http/content-type.js'
 import { contentBody } from '../../http/file-bytes.js'
 import { contentRange, parseRange } from '../../http/ranges.js'
@@ -16,13 +16,13 @@ import { rangeOfPart, readPartSizes } from '../uploads/part-sizes.js'
 
 /** GetObject. Throws `not-found` (`NoSuchKey`), `precondition`, `bad-range`. The body owns an open file: send it or close it. */
 export async function getObject(context: S3Context): Promise<HttpResponse> {
-  const { target, session } = context
+  const { target, session, request } = context
   requireNullVersion(context)
   if (target.slash) return withoutBytes(context, await requireObject(context))
   let content: Content
   try {
     // Without the signal: to make one costs more than most files, and whoever opened it closes it.
-    content = await session.store.open(target.path)
+    content = await session.store.open(target.path, mayLeaveBytes(request) ? { lazy: true } : undefined)
   } catch (error) {
     throw isFailure(error, 'not-found', 'is-directory') ? await noSuchKey(context) : error
   }
