@@ -46,3 +46,10 @@ export function wrongLength(): Failure {
 export function refuseRoot(path: StorePath): void {
   if (path === rootPath) throw new Failure('denied', 'The root cannot be removed or moved.', { path })
 }
+
+/** A mount point, or a directory on the way to one. */
+export function heldByMount(path: StorePath): Failure {
+  return new Failure('denied', 'This directory holds what is mounted here and cannot be removed, moved or replaced.', {
+    path,
+  })
+}

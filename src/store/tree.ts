@@ -1,6 +1,6 @@
 import { Failure, isFailure } from '../core/failure.js'
 import { isWithin, parentOf, rebase, type StorePath } from '../core/path.js'
-import { exists, intoItself, notFound, refuseRoot, sameTarget } from './refusals.js'
+import { exists, heldByMount, intoItself, notFound, refuseRoot, sameTarget } from './refusals.js'
 import type { Entry, Store } from './store.js'
 import { TreeWork, type MemberFailure, type Scope } from './tree-work.js'
 
@@ -47,7 +47,7 @@ export async function copyTree(
 ): Promise<TreeTransferred> {
   const { signal } = options
   const work = new TreeWork(store, signal)
-  const room = await makeRoom(store, from, to, options, work)
+  const room = await makeRoom(store, from, to, options, work, 'copy')
   if (room === undefined) return { created: false, ...work.outcome() }
   const whole = room.source.kind === 'directory' && options.depth !== 0
   if (whole && store.copyTree !== undefined) {
@@ -91,7 +91,7 @@ export async function moveTree(
   refuseRoot(from)
   const { signal } = options
   const work = new TreeWork(store, signal)
-  const room = await makeRoom(store, from, to, options, work)
+  const room = await makeRoom(store, from, to, options, work, 'move')
   if (room === undefined) return { created: false, ...work.outcome() }
   const { created } = room
   if (room.source.kind === 'file') {
@@ -149,6 +149,8 @@ export async function removeTree(
   refuseRoot(path)
   const root = await store.stat(path, options.signal)
   if (root === undefined) throw notFound(path)
+  // The way to one loses its other members; what is named itself is more likely a mistake.
+  if (root.mount === 'here') throw heldByMount(path)
   const work = new TreeWork(store, options.signal)
   await removeEntry(store, root, work, options.signal)
   return work.outcome()
@@ -215,19 +217,22 @@ async function makeRoom(
   to: StorePath,
   { overwrite, signal }: TreeTransfer,
   work: TreeWork,
+  verb: 'copy' | 'move',
 ): Promise<{ readonly source: Entry; readonly created: boolean; readonly overwrite: boolean } | undefined> {
   const source = await store.stat(from, signal)
   if (source === undefined) throw notFound(from)
   if (from === to) throw sameTarget(to)
+  if (verb === 'move' && source.mount !== undefined) throw heldByMount(from)
   if (source.kind === 'directory' && isWithin(to, from)) throw intoItself(to)
   const present = await store.stat(to, signal)
   if (present === undefined) return { source, created: true, overwrite: false }
   if (!overwrite) throw exists(to)
+  if (present.mount !== undefined) throw heldByMount(to)
   if (isWithin(from, to)) throw new Failure('denied', 'The target holds the source.', { path: to })
   if (source.kind === 'file' && present.kind === 'file') return { source, created: false, overwrite: true }
 
   // What was there must not go for a source that cannot be read or a name that cannot be made again.
-  if (source.kind === 'file') await (await store.open(from, withSignal(signal))).close()
+  if (source.kind === 'file') await (await store.open(from, { lazy: true, ...withSignal(signal) })).close()
   if (!(await store.permits('create', to))) throw new Failure('denied', 'Nothing may be made there.', { path: to })
   await removeEntry(store, present, work, signal)
   return work.outcome().failures.length > 0 ? undefined : { source, created: false, overwrite: false }
