@@ -1,25 +1,45 @@
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Catalog } from '../../src/catalog/catalog.js'
-import { openPostgresCatalog } from '../../src/catalog/postgres.js'
+import { openPostgresCatalog, postgresTarget } from '../../src/catalog/postgres.js'
 import type { ManualClock } from '../../src/core/clock.js'
+import { DsqlRules } from '../dsql-rules.js'
 import { TestPostgres } from '../postgres.js'
 import { catalogContract } from './catalog.js'
 
 let server: TestPostgres
+let rules: DsqlRules
 beforeAll(async () => {
   server = await TestPostgres.start()
+  rules = await DsqlRules.start(server.port, { conflicts: 0.1 })
 }, 60_000)
-afterAll(() => server.stop())
+afterAll(async () => {
+  await rules.close()
+  await server.stop()
+})
 
 let database = ''
-const again = async (clock: ManualClock): Promise<Catalog> =>
-  (await openPostgresCatalog({ at: database, clock })).catalog
 
-catalogContract({
-  name: 'postgres',
-  open: async (clock) => {
-    database = await server.newDatabase()
-    return again(clock)
-  },
-  again,
+for (const [name, order, at] of [
+  ['postgres', 'words', () => postgresTarget(server.url(database))],
+  // Nothing but the dialect tells the catalog that it speaks to Aurora DSQL.
+  [
+    'postgres under the rules of DSQL',
+    'bytes',
+    () => ({ ...postgresTarget(server.url(database, rules.port)), dialect: 'dsql' as const }),
+  ],
+] as const) {
+  const again = async (clock: ManualClock): Promise<Catalog> => (await openPostgresCatalog({ at: at(), clock })).catalog
+  catalogContract({
+    name,
+    open: async (clock) => {
+      database = await server.newDatabase(order)
+      return again(clock)
+    },
+    again,
+  })
+}
+
+it('had nothing to refuse, and many conflicts to make', () => {
+  expect(rules.refused).toEqual([])
+  expect(rules.conflicts).toBeGreaterThan(50)
 })

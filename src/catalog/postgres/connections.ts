@@ -161,7 +161,9 @@ function poolConfig(
     keepAlive: true,
     // Aurora DSQL has no such setting.
     ...(dialect === 'postgres' && {
-      onConnect: (client: ClientBase) => client.query(limitsOf(times.statement)),
+      verify: (client: PoolClient, done: (error?: Error) => void) => {
+        client.query(limitsOf(times.statement)).then(() => done(), done)
+      },
     }),
   }
 }
