@@ -163,7 +163,9 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     },
     cli: async (command, stdin = '') => {
       for (const line of stdin.split('\n')) leaks.use(line)
-      const done = await run(process.execPath, [program, ...command, '--state', state], { stdin, env })
+      // Where the catalog is, only the configuration says.
+      const more = /^(?:catalog|mounts):/m.test(options.config ?? '') ? ['--config', configFile] : []
+      const done = await run(process.execPath, [program, ...command, '--state', state, ...more], { stdin, env })
       leaks.useShown(done.stdout)
       leaks.check('standard error of a command', done.stderr)
       return done

@@ -3,7 +3,12 @@ import type { Logger } from 'pino'
 import type { Catalog } from '../catalog/catalog.js'
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
+import { rootPath } from '../core/path.js'
+import { limited } from '../store/limited.js'
 import { openLocalStore } from '../store/local.js'
+import { openMemoryStore } from '../store/memory.js'
+import { mountStores } from '../store/mounts.js'
+import type { MountedStore } from '../store/mounts.js'
 import type { Store } from '../store/store.js'
 import { catalogNotes } from './catalog-notes.js'
 import type { LocalMount, MountSetting, S3Mount } from './mount-settings.js'
@@ -46,13 +51,19 @@ export async function openStores(mounts: readonly MountSetting[], needs: StoreNe
   try {
     for (const setting of mounts)
       opened.push({ setting, ...(setting.kind === 'local' ? await openLocal(setting, needs) : await openS3(setting, needs)) }) // prettier-ignore
+    const mounted: MountedStore[] = opened.map(({ store, setting: { path, readOnly, maxFileBytes } }) => ({
+      path,
+      store: limited(store, { readOnly, ...(maxFileBytes !== undefined && { maxFileBytes }) }),
+    }))
+    if (!mounted.some(({ path }) => path === rootPath))
+      mounted.push({ path: rootPath, store: limited(openMemoryStore(), { readOnly: true }) })
     const sum = async (counts: readonly ((() => Promise<number>) | undefined)[]): Promise<number> => {
       let total = 0
       for (const count of counts) total += (await count?.()) ?? 0
       return total
     }
     return {
-      store: opened[0]!.store,
+      store: mountStores(mounted),
       sweep: () => sum(opened.map(({ sweep }) => sweep)),
       async keepUp() {
         needs.onSweep(await sum(opened.map(({ keepUp }) => keepUp)))
@@ -73,9 +84,11 @@ async function openLocal(mount: LocalMount, { catalog, sweeps, onSweep }: StoreN
   return { store, sweep: () => store.sweep() }
 }
 
-async function openS3(mount: S3Mount, _: StoreNeeds): Promise<Opened> {
+async function openS3(mount: S3Mount, needs: StoreNeeds): Promise<Opened> {
+  needs.log.warn('soon')
   throw new Failure('unsupported', 'soon: ' + mount.path)
 }
+
 /** Throws `not-directory` where something else has the name of a directory that is to be served; it need not be there. */
 export function checkRoot(root: string): void {
   if (statSync(root, { throwIfNoEntry: false })?.isDirectory() === false)
