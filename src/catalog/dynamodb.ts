@@ -20,7 +20,7 @@ export interface DynamodbPlace {
 
 export interface DynamodbOptions extends DynamodbPlace {
   readonly clock: Clock
-  /** Told when the clock of this host and that of the service part by more than two seconds. */
+  /** Told when the clock of this host and that of the service differ by more than two seconds, at the start or later. */
   readonly log?: { warn(facts: object, message: string): void }
   /** In place of those with which a request is given up after ten seconds or so. */
   readonly limits?: Partial<AwsClientLimits>
@@ -28,7 +28,10 @@ export interface DynamodbOptions extends DynamodbPlace {
 
 export interface OpenedDynamodb {
   readonly catalog: Catalog
-  /** How far the clock of the service is ahead of ours, to half a second. */
+  /**
+   * How far the clock of the service is ahead of ours where they differ by more than two seconds, to half a second; else 0.
+   * Whoever opens corrects the clock by it.
+   */
   readonly skewMilliseconds: number
 }
 
@@ -53,7 +56,9 @@ export async function openDynamodbCatalog(options: DynamodbOptions): Promise<Ope
     throw error
   }
   const catalog = new DynamodbCatalog({ table, clock, closeConnections: () => client.close() })
-  return { catalog, skewMilliseconds: skew.milliseconds }
+  const skewMilliseconds = skew.correction
+  skew.restart()
+  return { catalog, skewMilliseconds }
 }
 
 /** A signed client of DynamoDB, which tries again what can be tried again. */

@@ -22,9 +22,16 @@ export class ClockSkew {
     this.#warn = warn
   }
 
-  /** Milliseconds to add to our clock; 0 while nothing is known. */
-  get milliseconds(): number {
-    return Math.round(this.#estimate ?? 0)
+  /** Milliseconds to add to our clock: 0 for what is bearable, for a date tells no more than seconds. */
+  get correction(): number {
+    const estimate = Math.round(this.#estimate ?? 0)
+    return Math.abs(estimate) > bearableMilliseconds ? estimate : 0
+  }
+
+  /** Forgets the estimate: the clock is about to be corrected. */
+  restart(): void {
+    this.#estimate = undefined
+    this.#told = 0
   }
 
   now(): number {
@@ -42,9 +49,8 @@ export class ClockSkew {
     const least = this.#lastDate - this.#clock.now()
     const most = this.#lastDate + 1000 - begun
     this.#estimate = Math.min(Math.max(this.#estimate ?? (least + most) / 2, least), most)
-    const change = Math.abs(this.#estimate - this.#told)
-    if (change <= bearableMilliseconds) return
+    if (Math.abs(this.#estimate - this.#told) <= bearableMilliseconds) return
     this.#told = this.#estimate
-    this.#warn(this.milliseconds)
+    this.#warn(Math.round(this.#estimate))
   }
 }

@@ -6,6 +6,7 @@ import { isTableName, readScopes } from '../../auth/directory/users-table.js'
 import type { UsersTable } from '../../auth/directory/users-table.js'
 import { SourceChanges } from '../../catalog/source-changes.js'
 import { Failure, isFailure } from '../../core/failure.js'
+import { isElsewhere, usersTableStatement } from '../policy-statements.js'
 import { flag, grant, listOf, objectOf, oneOf, text } from '../schema-parts.js'
 import { identityKind } from './kind.js'
 import type { IdentityNeeds } from './kind.js'
@@ -84,6 +85,8 @@ export const dynamodbKind = identityKind({
       throw error
     }
   },
+  rights: (settings, where) =>
+    isElsewhere(settings.endpoint) ? 'elsewhere' : [usersTableStatement(settings, where(settings.region))],
   async manage(name, settings, needs) {
     const { realm } = settings
     return new TableUsers({ source: name, realm, hasher: needs.hasher, ...(await openTable(settings, needs)) })

@@ -7,6 +7,7 @@ import type { PasswordHasher } from '../../auth/password-hash.js'
 import type { Accounts } from '../../catalog/accounts.js'
 import type { Catalog } from '../../catalog/catalog.js'
 import type { Clock } from '../../core/clock.js'
+import type { Statement, Whereabouts } from '../policy-statements.js'
 
 /** One kind of identity source as it stands in the configuration: `htpasswd: { file: … }`. */
 export interface IdentityKind {
@@ -33,6 +34,8 @@ export interface IdentityKind {
    * not known. Absent where it takes a secret to know. Throws `unavailable` where the source cannot be asked.
    */
   lookUp?(settings: unknown, name: string): Promise<readonly LookedUp[]>
+  /** For `postern policy`: what its role must be allowed at AWS, or that it is not asked there. */
+  rights?(settings: unknown, where: (region: string | undefined) => Whereabouts): readonly Statement[] | 'elsewhere'
 }
 
 /** What is known of a caller without its secret: its grants, or why it is refused whatever it shows. */
@@ -88,8 +91,12 @@ export function identityKind<Schema extends z.ZodType>(kind: {
   readonly manage?: (name: string, settings: z.output<Schema>, needs: ManagingNeeds) => Promise<TableUsers>
   readonly probe?: (settings: z.output<Schema>) => Promise<string>
   readonly lookUp?: (settings: z.output<Schema>, name: string) => Promise<readonly LookedUp[]>
+  readonly rights?: (
+    settings: z.output<Schema>,
+    where: (region: string | undefined) => Whereabouts,
+  ) => readonly Statement[] | 'elsewhere'
 }): IdentityKind {
-  const { description, example, schema, shorthand, located, open, manage, probe, lookUp } = kind
+  const { description, example, schema, shorthand, located, open, manage, probe, lookUp, rights } = kind
   return {
     description,
     example,
@@ -99,6 +106,7 @@ export function identityKind<Schema extends z.ZodType>(kind: {
     open: (name, settings, needs) => open(name, schema.parse(settings), needs),
     ...(probe && { probe: (settings) => probe(schema.parse(settings)) }),
     ...(lookUp && { lookUp: (settings, name) => lookUp(schema.parse(settings), name) }),
+    ...(rights && { rights: (settings, where) => rights(schema.parse(settings), where) }),
     ...(manage && { manage: (name, settings, needs) => manage(name, schema.parse(settings), needs) }),
   }
 }
