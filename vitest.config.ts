@@ -24,6 +24,7 @@ export default defineConfig({
       {
         test: {
           name: 'foreign',
+          globalSetup: ['test/foreign-setup.ts'],
           include: ['test/foreign/**/*.test.ts'],
           testTimeout: 240_000,
           hookTimeout: 120_000,

@@ -110,6 +110,7 @@ function runProject(project, files = []) {
     const done = spawnSync(process.execPath, [vitest, 'run', '--project', project, ...flags, ...files], {
       cwd: home,
       stdio: 'inherit',
+      env: { ...process.env, ...(files.length === 0 && { POSTERN_ALL_TESTS: '1' }) },
     })
     return { ended: done.status ?? 1, results: readReport(report) }
   } finally {
