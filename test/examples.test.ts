@@ -34,6 +34,18 @@ const promises: Readonly<Record<string, (config: Config) => void>> = {
     expect(identity.map(({ home }) => home)).toEqual([{ home: '/home/{user}', quotaBytes: 10 * 1024 ** 3 }])
     expect(uploads).toEqual([{ path: '/home/**', bytes: 4 * 1024 ** 3 }])
   },
+  'instances.yaml': ({ mounts, catalog, secret }) => {
+    expect(mounts).toMatchObject([{ kind: 's3', path: '/' }])
+    expect(catalog).toMatchObject({ postgres: 'postgres://postern@db.example.org/postern?sslmode=require' })
+    expect(secret).toEqual({ env: 'FILES_SECRET' })
+  },
+  'archive.yaml': ({ mounts }) => {
+    expect(mounts).toMatchObject([
+      { kind: 'local', path: '/', directory: `${folder}data` },
+      { kind: 's3', path: '/archive', maxFileBytes: 100 * 1024 ** 3 },
+      { kind: 'local', path: '/manuals', readOnly: true },
+    ])
+  },
   'inbox.yaml': ({ listen, cors, limits }) => {
     expect(listen.map(({ surfaces }) => surfaces)).toEqual([[], ['http']])
     expect(cors?.origins).toEqual(['https://app.example.org'])
