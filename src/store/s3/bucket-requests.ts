@@ -20,6 +20,8 @@ export interface Dialect {
   readonly copyIfMatch: 'x-amz-copy-source-if-match' | 'x-amz-copy-if-match' | undefined
   /** UploadPartCopy obeys the same header. */
   readonly partIfMatch: boolean
+  /** What the names of Postern's own objects begin with there: another Postern keeps `.postern-` for itself. */
+  readonly ownNames: '.postern-' | '_postern-'
 }
 
 /** Amazon's. */
@@ -27,7 +29,10 @@ export const amazonDialect: Dialect = {
   writtenEtags: 'quoted',
   copyIfMatch: 'x-amz-copy-source-if-match',
   partIfMatch: true,
+  ownNames: '.postern-',
 }
+
+const ownPrefix = '.postern-'
 
 /** What the service does that takes time beyond all usual measure. */
 export const longSilence = 180_000
@@ -35,19 +40,26 @@ export const longSilence = 180_000
 /** Speaks to one bucket: knows where it is, what all that is written carries, and what the answers mean. */
 export class BucketRequests {
   readonly settings: S3Settings
+  readonly dialect: Dialect
   readonly #client: AwsClient
   readonly #base: string
   readonly #hostname: string | undefined
   readonly #isTrustedWay: boolean
 
-  constructor(client: AwsClient, settings: S3Settings) {
+  constructor(client: AwsClient, settings: S3Settings, dialect: Dialect = amazonDialect) {
     this.settings = settings
+    this.dialect = dialect
     this.#client = client
     const { endpoint, bucket, pathStyle } = settings
     const path = endpoint.pathname.replace(/\/+$/, '')
     this.#base = pathStyle ? `${path}/${bucket}` : path
     this.#hostname = pathStyle ? undefined : `${bucket}.${endpoint.hostname}`
     this.#isTrustedWay = endpoint.protocol === 'https:' || /^(127\.|\[::1\]|localhost$)/.test(endpoint.hostname)
+  }
+
+  /** The same service, spoken to in another way. */
+  speaking(dialect: Dialect): BucketRequests {
+    return new BucketRequests(this.#client, this.settings, dialect)
   }
 
   /** Gives errors as well. */
@@ -77,13 +89,23 @@ export class BucketRequests {
 
   /** `x-amz-copy-source` */
   source(key: string): string {
-    return `/${this.settings.bucket}/${encodedPath(this.settings.prefix + key)}`
+    return `/${this.settings.bucket}/${encodedPath(this.absolute(key))}`
   }
 
-  /** A key without the prefix of the settings; undefined where it does not have that, or is nothing else. */
+  /** A key as the service has it. */
+  absolute(key: string): string {
+    const { ownNames } = this.dialect
+    const named = key.startsWith(ownPrefix) ? ownNames + key.slice(ownPrefix.length) : key
+    return this.settings.prefix + named
+  }
+
+  /** The reverse; undefined where the key does not begin with the prefix of the settings, or is nothing else. */
   relative(key: string): string | undefined {
     const { prefix } = this.settings
-    return key.length > prefix.length && key.startsWith(prefix) ? key.slice(prefix.length) : undefined
+    if (key.length <= prefix.length || !key.startsWith(prefix)) return undefined
+    const { ownNames } = this.dialect
+    const named = key.slice(prefix.length)
+    return named.startsWith(ownNames) ? ownPrefix + named.slice(ownNames.length) : named
   }
 
   /** The headers of an object that is written, with the storage class and the encryption of the settings. */
@@ -107,7 +129,7 @@ export class BucketRequests {
         ? this.settings.pathStyle
           ? this.#base
           : `${this.#base}/`
-        : `${this.#base}/${encodedPath(this.settings.prefix + key)}`
+        : `${this.#base}/${encodedPath(this.absolute(key))}`
     return {
       ...request,
       path,

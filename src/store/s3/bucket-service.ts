@@ -32,10 +32,10 @@ export class BucketService implements S3Service {
   readonly #requests: BucketRequests
   readonly #dialect: Dialect
 
-  constructor(requests: BucketRequests, abilities: S3Abilities, dialect: Dialect) {
+  constructor(requests: BucketRequests, abilities: S3Abilities) {
     this.#requests = requests
     this.abilities = abilities
-    this.#dialect = dialect
+    this.#dialect = requests.dialect
   }
 
   async head(key: string, signal?: AbortSignal): Promise<ObjectFacts | undefined> {
@@ -116,11 +116,10 @@ export class BucketService implements S3Service {
   }
 
   async removeMany(keys: readonly string[], signal?: AbortSignal): Promise<readonly RemovalFailure[]> {
-    const { prefix } = this.#requests.settings
     const fit = keys.filter(fitsXml)
     const failures: RemovalFailure[] = []
     if (fit.length > 0) {
-      const body = removalBody(fit.map((key) => prefix + key))
+      const body = removalBody(fit.map((key) => this.#requests.absolute(key)))
       const answer = await this.#requests.done({
         method: 'POST',
         query: { delete: '' },
@@ -145,9 +144,9 @@ export class BucketService implements S3Service {
     const base = this.#requests.settings.prefix
     const { prefix = '', delimiter, after, token, max, signal } = request
     const query: Record<string, string> = { 'list-type': '2', 'encoding-type': 'url' }
-    if (base + prefix !== '') query['prefix'] = base + prefix
+    if (base + prefix !== '') query['prefix'] = this.#requests.absolute(prefix)
     if (delimiter !== undefined) query['delimiter'] = delimiter
-    if (after !== undefined) query['start-after'] = base + after
+    if (after !== undefined) query['start-after'] = this.#requests.absolute(after)
     if (token !== undefined) query['continuation-token'] = token
     if (max !== undefined) query['max-keys'] = String(max)
     const page = readListPage((await this.#requests.done({ method: 'GET', query, signal })).bytes)
@@ -170,7 +169,7 @@ export class BucketService implements S3Service {
   }
 
   copyPart(upload: Upload, number: number, from: PartSource, signal?: AbortSignal): Promise<string> {
-    return copyPart(this.#requests, this.#dialect, (key) => this.head(key, signal), upload, number, from, signal)
+    return copyPart(this.#requests, (key) => this.head(key, signal), upload, number, from, signal)
   }
 
   completeUpload(
@@ -179,7 +178,7 @@ export class BucketService implements S3Service {
     { condition, signal }: { readonly condition?: WriteCondition; readonly signal?: AbortSignal } = {},
   ): Promise<StoredObject> {
     const head = (key: string): Promise<ObjectFacts | undefined> => this.head(key, signal)
-    return completeUpload(this.#requests, this.#dialect, head, upload, { parts, condition, signal })
+    return completeUpload(this.#requests, head, upload, { parts, condition, signal })
   }
 
   abortUpload(upload: Upload): Promise<void> {

@@ -37,20 +37,22 @@ export const testPrefix = '.postern-test/'
  */
 export async function detectAbilities(requests: BucketRequests): Promise<Detected> {
   const folder = `${testPrefix}${randomUUID()}/`
+  const ownNames = await ownNamesOf(requests, `${folder}name`)
   const speaking = (dialect: Partial<Dialect>): S3Service =>
-    new BucketService(requests, noAbilities, { ...amazonDialect, ...dialect })
+    new BucketService(requests.speaking({ ...amazonDialect, ownNames, ...dialect }), noAbilities)
   const plain = speaking({})
   const source = `${folder}source`
-  const keys = ['source', 'put-quoted', 'put-bare', 'copy', 'complete', 'remove', 'from'].map((name) => folder + name)
+  const names = ['name', 'source', 'put-quoted', 'put-bare', 'copy', 'complete', 'remove', 'from']
   try {
     const { etagIsMd5, etag } = await roundTrip(plain, source)
     const writtenEtags = await firstOf(['quoted', 'bare'] as const, (form) =>
       obeysPut(speaking({ writtenEtags: form }), `${folder}put-${form}`),
     )
     const service = speaking({ writtenEtags: writtenEtags ?? 'quoted' })
-    const copyHeaders = ['x-amz-copy-source-if-match', 'x-amz-copy-if-match'] as const
     const [copyIfMatch, partIfMatch, conditionalCopy, conditionalComplete, conditionalRemove] = await Promise.all([
-      firstOf(copyHeaders, (copyIfMatch) => obeysSource(speaking({ copyIfMatch }), source, etag, `${folder}from`)),
+      firstOf(['x-amz-copy-source-if-match', 'x-amz-copy-if-match'] as const, (header) =>
+        obeysSource(speaking({ copyIfMatch: header }), source, etag, `${folder}from`),
+      ),
       obeysPartSource(plain, source, etag, `${folder}part`),
       obeysCopy(service, source, `${folder}copy`),
       obeysComplete(service, `${folder}complete`),
@@ -59,10 +61,25 @@ export async function detectAbilities(requests: BucketRequests): Promise<Detecte
     const conditionalPut = writtenEtags !== undefined
     return {
       abilities: { conditionalPut, conditionalCopy, conditionalComplete, conditionalRemove, etagIsMd5 },
-      dialect: { writtenEtags: writtenEtags ?? 'quoted', copyIfMatch, partIfMatch },
+      dialect: { writtenEtags: writtenEtags ?? 'quoted', copyIfMatch, partIfMatch, ownNames },
     }
   } finally {
-    await plain.removeMany(keys).catch(() => undefined)
+    await plain.removeMany(names.map((name) => folder + name)).catch(() => undefined)
+  }
+}
+
+/** By listing, which of all requests says most clearly what is wrong, and by writing below both names. */
+async function ownNamesOf(requests: BucketRequests, key: string): Promise<Dialect['ownNames']> {
+  const plain = new BucketService(requests, noAbilities)
+  await may(plain.list({ prefix: key }), 'list objects', 's3:ListBucket')
+  try {
+    await plain.put(key, [])
+    return '.postern-'
+  } catch (error) {
+    if (!isFailure(error, 'denied', 'invalid')) throw error
+    const other = new BucketService(requests.speaking({ ...amazonDialect, ownNames: '_postern-' }), noAbilities)
+    await may(other.put(key, []), 'write objects', 's3:PutObject')
+    return '_postern-'
   }
 }
 
@@ -107,7 +124,7 @@ async function roundTrip(
   if (!Buffer.concat(read).equals(bytes)) throw unfit('gives other bytes than were written')
   if (facts.etag !== etag || facts.size !== bytes.length || facts.headers['x-amz-meta-postern'] !== 'test')
     throw unfit('says something else of an object than was written')
-  const { objects } = await may(service.list({ prefix: key }), 'list objects', 's3:ListBucket')
+  const { objects } = await service.list({ prefix: key })
   if (objects.some((object) => object.key !== key)) throw unfit('lists what was not asked for')
   await may(service.remove(`${key}-missing`), 'remove objects', 's3:DeleteObject')
   return { etag, etagIsMd5: etag === createHash('md5').update(bytes).digest('hex') }

@@ -50,7 +50,7 @@ export async function openS3Service(options: S3ServiceOptions): Promise<S3Servic
   try {
     const { abilities, dialect } = selfTest ? await detectAbilities(requests) : assumed(settings)
     log?.(`${shownS3Url(settings)} ${selfTest ? '' : '(not tested) '}${abilitiesText(abilities)}`)
-    return new BucketService(requests, abilities, dialect)
+    return new BucketService(requests.speaking(dialect), abilities)
   } catch (error) {
     requests.close()
     throw error

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { Failure, isFailure } from '../../core/failure.js'
+import type { AwsAnswer } from '../aws/aws-client.js'
 import { answeredAt, conditionHeaders, isSuccess, longSilence } from './bucket-requests.js'
-import type { BucketRequests, Dialect } from './bucket-requests.js'
+import type { BucketRequests } from './bucket-requests.js'
 import type {
   ObjectFacts,
   ObjectHeaders,
@@ -54,13 +55,13 @@ export async function putPart(
 /** UploadPartCopy. Where the service does not look at the ETag of the source, it is looked at afterwards. */
 export async function copyPart(
   requests: BucketRequests,
-  { copyIfMatch = 'x-amz-copy-source-if-match', partIfMatch }: Dialect,
   head: Head,
   { key, id }: Upload,
   number: number,
   from: PartSource,
   signal: AbortSignal | undefined,
 ): Promise<string> {
+  const { copyIfMatch = 'x-amz-copy-source-if-match', partIfMatch } = requests.dialect
   const answer = await requests.done({
     method: 'PUT',
     key,
@@ -90,34 +91,55 @@ export interface Completion {
 /** CompleteMultipartUpload. Where the upload is gone, or an earlier attempt may have met its own condition, the object tells. */
 export async function completeUpload(
   requests: BucketRequests,
-  dialect: Dialect,
   head: Head,
-  { key, id }: Upload,
+  upload: Upload,
   { parts, condition, signal }: Completion,
 ): Promise<StoredObject> {
-  const answer = await requests.send({
-    method: 'POST',
-    key,
-    query: { uploadId: id },
-    headers: { 'content-type': 'application/xml', ...conditionHeaders(condition, dialect) },
-    body: [completionBody(parts)],
-    signal,
-    failsLate: true,
-    silence: longSilence,
-  })
+  const { key, id } = upload
+  const own = async (): Promise<ObjectFacts | undefined> => {
+    const facts = await head(key)
+    return facts !== undefined && isEtagOf(facts.etag, parts) ? facts : undefined
+  }
+  let answer: AwsAnswer
+  try {
+    answer = await requests.send({
+      method: 'POST',
+      key,
+      query: { uploadId: id },
+      headers: { 'content-type': 'application/xml', ...conditionHeaders(condition, requests.dialect) },
+      body: [completionBody(parts)],
+      signal,
+      failsLate: true,
+      silence: longSilence,
+    })
+  } catch (error) {
+    // Ceph has no better word for an upload that is gone than that it has failed within.
+    if (!isFailure(error, 'unavailable') || (await isThere(requests, upload))) throw error
+    const facts = await own()
+    if (facts === undefined) throw new Failure('not-found', 'There is no such upload.', { cause: error })
+    return facts
+  }
   if (isSuccess(answer)) {
     const { ETag: etag } = readFields(answer.bytes, 'CompleteMultipartUploadResult', ['ETag'])
-    return { etag: unquoted(etag), modified: answeredAt(answer) }
+    if (etag !== '') return { etag: unquoted(etag), modified: answeredAt(answer) }
+    const facts = await own()
+    if (facts !== undefined) return facts
+    throw new Failure('unavailable', 'The object is another than was put together.', { retryAfterSeconds: 5 })
   }
   const failure = requests.failure(answer)
-  const isGone = answer.code === 'NoSuchUpload'
-  if (isGone || (failure.kind === 'precondition' && answer.mayHaveBeenDone)) {
-    const facts = await head(key)
-    if (facts !== undefined && isEtagOf(facts.etag, parts)) return { etag: facts.etag, modified: facts.modified }
+  if (answer.code === 'NoSuchUpload' || (failure.kind === 'precondition' && answer.mayHaveBeenDone)) {
+    const facts = await own()
+    if (facts !== undefined) return facts
   }
   // Where the target is gone, so is what the condition names.
   const lacksTarget = condition !== undefined && 'etag' in condition && answer.code === 'NoSuchKey'
   throw lacksTarget ? new Failure('precondition', 'The object is another by now.', { cause: failure }) : failure
+}
+
+/** By ListParts. */
+async function isThere(requests: BucketRequests, { key, id }: Upload): Promise<boolean> {
+  const answer = await requests.send({ method: 'GET', key, query: { uploadId: id, 'max-parts': '1' } })
+  return isSuccess(answer) || requests.failure(answer).kind !== 'not-found'
 }
 
 /** AbortMultipartUpload. */
