@@ -61,10 +61,15 @@ export function listedEntry({ service }: S3Context, path: StorePath, listed: Omi
   return { path, kind: 'file', size, modified, etag, digests }
 }
 
+/** The entry of a directory as a listing tells it, without attributes; 0 where it tells no time. */
+export function listedDirectory(path: StorePath, modified: number): Entry {
+  return { path, kind: 'directory', size: 0, modified, etag: directoryEtag }
+}
+
 /** The entry of a directory; `marker` is what is known of its marker. A time of 0 says that nobody knows it. */
 export function directoryEntry(path: StorePath, marker?: Pick<ObjectFacts, 'modified' | 'headers'>): Entry {
   const attributes = marker === undefined ? {} : attributesOf(marker.headers, 'directory')
-  return { path, kind: 'directory', size: 0, modified: marker?.modified ?? 0, etag: directoryEtag, attributes }
+  return { ...listedDirectory(path, marker?.modified ?? 0), attributes }
 }
 
 /**

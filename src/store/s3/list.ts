@@ -4,7 +4,7 @@ import { compareKeys } from '../key-order.js'
 import { notDirectory, notFound } from '../refusals.js'
 import type { Entry, ListOptions } from '../store.js'
 import { requestsAtOnce, type S3Context } from './context.js'
-import { directoryEntry, listedEntry } from './entries.js'
+import { directoryEntry, listedDirectory, listedEntry } from './entries.js'
 import { directoryKey, isAbsentByName, twinsOf } from './keys.js'
 import { find, findFileOnly } from './look.js'
 import { type Item, itemPages, type ItemRequest, mergedItems } from './list-items.js'
@@ -120,9 +120,8 @@ class Walk {
       const above = key.slice(0, slash + 1)
       inside.push(above)
       if (!this.#isWanted(above)) continue
-      const marker = above === key && listed !== undefined ? { modified: listed.modified, headers: {} } : undefined
-      const { attributes: _, ...entry } = directoryEntry(key.slice(0, slash) as StorePath, marker)
-      batch.push(entry)
+      const modified = above === key ? listed?.modified : undefined
+      batch.push(listedDirectory(key.slice(0, slash) as StorePath, modified ?? 0))
     }
     if (isDirectory || listed === undefined) return
     files.push(key)

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { isFailure } from '../../../src/core/failure.js'
 import { isWithin } from '../../../src/core/path.js'
-import { body, failureOf, listed, p, pathsBelow, put, snapshot, textOf, type Group } from './subject.js'
+import { body, failureOf, itWith, kept, listed, p, pathsBelow, put, snapshot, textOf, type Group } from './subject.js'
 
 const attributes = { 'content-type': 'text/plain', 'x-amz-meta-one': '1' }
 const then = 1_000_000_000_000
 
-export const changing: Group = (subject) => {
+export const changing: Group = (subject, lacking) => {
   describe('change', () => {
     it('throws where nothing is', async () => {
       const { store } = subject()
@@ -15,7 +15,47 @@ export const changing: Group = (subject) => {
         expect(await failureOf(store.change(p(path), { modified: then }))).toBe('not-found')
     })
 
-    it('changes what is named and nothing else', async () => {
+    it('changes attributes and nothing else', async () => {
+      const { store } = subject()
+      const given = kept(lacking, { modified: then, executable: true })
+      await store.write(p('/f'), body('bytes'), { attributes, ...given })
+      expect(await store.change(p('/f'), { attributes: { a: 'b' } })).toMatchObject({
+        attributes: { a: 'b' },
+        ...given,
+      })
+      expect(await store.stat(p('/f'))).toMatchObject({ path: '/f', size: 5, attributes: { a: 'b' }, ...given })
+      expect((await store.change(p('/f'), { attributes })).attributes).toEqual(attributes)
+      expect((await store.stat(p('/f')))?.attributes).toEqual(attributes)
+      expect((await store.change(p('/f'), { attributes: {} })).attributes ?? {}).toEqual({})
+      expect((await store.stat(p('/f')))?.attributes ?? {}).toEqual({})
+      expect(await textOf(store, '/f')).toBe('bytes')
+    })
+
+    it('keeps the attributes of a directory', async () => {
+      const { store } = subject()
+      await put(store, '/d/f')
+      expect(await store.change(p('/d'), { attributes })).toMatchObject({ kind: 'directory', attributes })
+      expect((await store.stat(p('/d')))?.attributes).toEqual(attributes)
+      await put(store, '/d/g')
+      await store.remove(p('/d/f'))
+      expect((await store.stat(p('/d')))?.attributes).toEqual(attributes)
+    })
+
+    it('changes nothing where it cannot keep what it is given', async () => {
+      const { store } = subject()
+      const { entry } = await store.write(p('/f'), body('bytes'), { attributes })
+      for (const [ability, change] of [
+        ['ownTimes', { modified: then }],
+        ['executable', { executable: true }],
+      ] as const) {
+        if (lacking[ability] === undefined) continue
+        expect(await failureOf(store.change(p('/f'), { attributes: {}, ...change }))).toBe('unsupported')
+        expect(await store.stat(p('/f'))).toMatchObject({ etag: entry.etag, attributes })
+      }
+    })
+
+    const flagged = lacking.ownTimes === undefined ? 'executable' : 'ownTimes'
+    itWith(flagged, lacking, 'changes what is named and nothing else', async () => {
       const { store } = subject()
       await store.write(p('/f'), body('bytes'), { attributes, modified: then, executable: true })
       const changed = await store.change(p('/f'), { modified: then + 5000 })
@@ -40,7 +80,7 @@ export const changing: Group = (subject) => {
       expect(await store.change(p('/f'), { ifMatch: [etag, present], attributes })).toMatchObject({ attributes })
     })
 
-    it('sets the time of a directory', async () => {
+    itWith('ownTimes', lacking, 'sets the time of a directory', async () => {
       const { store } = subject()
       await put(store, '/d/f')
       expect(await store.change(p('/d'), { modified: then })).toMatchObject({ kind: 'directory', modified: then })
@@ -91,19 +131,17 @@ export const changing: Group = (subject) => {
   describe.each(['copy', 'move'] as const)('%s', (verb) => {
     it('carries bytes, attributes and the executable flag', async () => {
       const { store } = subject()
-      const { entry } = await store.write(p('/d/f'), body('bytes'), {
-        parents: true,
-        attributes,
-        modified: then,
-        executable: true,
-      })
+      const given = kept(lacking, { modified: then, executable: true })
+      const flag = kept(lacking, { executable: true })
+      await store.write(p('/d/f'), body('bytes'), { parents: true, attributes, ...given })
+      const entry = (await store.stat(p('/d/f')))!
       const { entry: moved, created } = await store[verb](p('/d/f'), p('/g'), { overwrite: false })
       expect(created).toBe(true)
-      expect(moved).toMatchObject({ path: '/g', kind: 'file', size: 5, executable: true })
+      expect(moved).toMatchObject({ path: '/g', kind: 'file', size: 5, ...flag })
       expect(await store.stat(p('/g'))).toMatchObject({ ...moved, attributes })
       expect(await textOf(store, '/g')).toBe('bytes')
       if (verb === 'move') {
-        expect(moved).toMatchObject({ etag: entry.etag, modified: entry.modified })
+        expect(moved).toMatchObject({ etag: entry.etag, ...kept(lacking, { modified: entry.modified }) })
         expect(await store.stat(p('/d/f'))).toBeUndefined()
       } else {
         expect(moved.modified).toBeGreaterThan(then)

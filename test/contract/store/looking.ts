@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { compareKeys } from '../../../src/store/key-order.js'
 import type { Entry, ListOptions } from '../../../src/store/store.js'
-import { body, bytesOf, failureOf, listed, p, pathsBelow, put, textOf, type Group } from './subject.js'
+import { body, bytesOf, failureOf, listed, p, pathsBelow, put, textOf, type Group, type Lacking } from './subject.js'
 
 const names = [
   '100%',
@@ -34,7 +34,14 @@ const names = [
   '\u00e9'.repeat(127) + 'x',
 ]
 
-export const looking: Group = (subject) => {
+/** Without what the store's listings do not tell of files. */
+function toldOf(entry: Entry, lacking: Lacking): Entry {
+  if (lacking.notedFiles === undefined || entry.kind === 'directory') return entry
+  const { path, kind, size, modified, etag } = entry
+  return { path, kind, size, modified, etag }
+}
+
+export const looking: Group = (subject, lacking) => {
   describe('stat and open', () => {
     it('knows the root, and nothing where nothing is', async () => {
       const { store } = subject()
@@ -218,7 +225,12 @@ export const looking: Group = (subject) => {
       await put(store, '/seed', '')
       await store.makeDirectory(p('/d'))
       // Behind the store's back where that can be: thousands of durable writes take their time.
-      for (const path of expected) await (medium === undefined ? put(store, path, '') : medium.put(path, ''))
+      for (let at = 0; at < expected.length; at += 20)
+        await Promise.all(
+          expected
+            .slice(at, at + 20)
+            .map((path) => (medium === undefined ? put(store, path, '') : medium.put(path, ''))),
+        )
       let batches = 0
       const seen: string[] = []
       for await (const batch of store.list(p('/d'), { order: 'key' })) {
@@ -254,12 +266,13 @@ export const looking: Group = (subject) => {
         ['later'],
       ])
       const noted = { depth: 'infinity', noted: true } as const
-      expect(await listed(store, '/d', { ...noted, order: 'key' })).toEqual(expected)
-      expect([...(await listed(store, '/d', noted))].sort((a, b) => compareKeys(a.path, b.path))).toEqual(expected)
+      const told = (entries: readonly Entry[]): readonly Entry[] => entries.map((entry) => toldOf(entry, lacking))
+      expect(told(await listed(store, '/d', { ...noted, order: 'key' }))).toEqual(told(expected))
+      const sorted = (entries: readonly Entry[]): readonly Entry[] =>
+        told([...entries].sort((a, b) => compareKeys(a.path, b.path)))
+      expect(sorted(await listed(store, '/d', noted))).toEqual(told(expected))
       for (const order of ['key', 'any'] as const)
-        expect(
-          [...(await listed(store, '/d/e', { order, noted: true }))].sort((a, b) => compareKeys(a.path, b.path)),
-        ).toEqual(expected.slice(2, 4))
+        expect(sorted(await listed(store, '/d/e', { order, noted: true }))).toEqual(told(expected.slice(2, 4)))
     })
 
     it('may be left early', async () => {

@@ -1,13 +1,26 @@
 import { readSync } from 'node:fs'
-import { it } from 'vitest'
+import { expect, it } from 'vitest'
 import { isFailure, type FailureKind } from '../../../src/core/failure.js'
 import { isFileRange } from '../../../src/core/http.js'
 import { toPath, type StorePath } from '../../../src/core/path.js'
-import type { Body, ByteRange, Content, Entry, ListOptions, Store } from '../../../src/store/store.js'
+import type { Body, ByteRange, Content, Entry, ListOptions, Store, WriteOptions } from '../../../src/store/store.js'
 
-/** What not every store can do: its name here is the method's, or one of the medium's below. */
+/** Methods that not every store has. */
+export type MethodAbility =
+  'settle' | 'removeTree' | 'moveTree' | 'copyTree' | 'assemble' | 'space' | 'digest' | 'parts'
+
+/**
+ * What not every store can do: a method, or
+ * `medium`: others can put things where the store keeps its files;
+ * `sparse`, `links`: they can put sparse files, or symbolic links and fifos there;
+ * `ownTimes`: it keeps the times that it is given, and moves change none;
+ * `executable`: it keeps the executable flag;
+ * `ownEtags`: another write, move or copy of the same bytes gives another etag;
+ * `ownDigests`: an entry has no digests but those that were asked for;
+ * `notedFiles`: listings give all that is noted of files.
+ */
 export type Ability =
-  'settle' | 'removeTree' | 'moveTree' | 'copyTree' | 'assemble' | 'space' | 'digest' | 'parts' | 'medium'
+  MethodAbility | 'medium' | 'sparse' | 'links' | 'ownTimes' | 'executable' | 'ownEtags' | 'ownDigests' | 'notedFiles'
 
 /** Why a store does not have an ability: shown beside the skipped test. */
 export type Lacking = Readonly<Partial<Record<Ability, string>>>
@@ -49,8 +62,29 @@ export function itWith(ability: Ability, lacking: Lacking, title: string, test: 
   else it.skip(`${title} (skipped: ${why})`, test)
 }
 
+/** Those of the options that the store keeps. */
+export function kept<Options extends Pick<WriteOptions, 'modified' | 'executable'>>(
+  lacking: Lacking,
+  options: Options,
+): Partial<Options> {
+  const keeps = (name: string): boolean =>
+    (name !== 'modified' || lacking.ownTimes === undefined) &&
+    (name !== 'executable' || lacking.executable === undefined)
+  return Object.fromEntries(Object.entries(options).filter(([name]) => keeps(name))) as Partial<Options>
+}
+
+/** Expects two entries to be the same; to two seconds where only the medium knows the time, and tells it twice. */
+export function expectSame(lacking: Lacking, actual: Entry | undefined, expected: Entry): void {
+  if (lacking.ownTimes === undefined || actual === undefined) {
+    expect(actual).toEqual(expected)
+    return
+  }
+  expect(Math.abs(actual.modified - expected.modified)).toBeLessThanOrEqual(2000)
+  expect({ ...actual, modified: 0 }).toEqual({ ...expected, modified: 0 })
+}
+
 /** The store under test with a method that it said it has. */
-export function ableTo<M extends Exclude<Ability, 'medium'>>(
+export function ableTo<M extends MethodAbility>(
   store: Store,
   method: M,
 ): Store & { readonly [Key in M]-?: NonNullable<Store[Key]> } {
