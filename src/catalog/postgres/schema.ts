@@ -2,7 +2,7 @@ import type { Clock } from '../../core/clock.js'
 import { Failure } from '../../core/failure.js'
 import type { Answer, Connections, Statement } from './connections.js'
 import type { PostgresTarget } from './target.js'
-import { codeOf, databaseFailure, harmless, type Outcome, persistently } from './troubles.js'
+import { codeOf, harmless, type Outcome, persistently } from './troubles.js'
 
 type Dialect = PostgresTarget['dialect']
 
@@ -124,17 +124,8 @@ async function define(connections: Connections, statement: string): Promise<void
     if (!('error' in outcome)) return outcome
     // Two who make the same thing at the same moment may both find it missing.
     if (raced.has(codeOf(outcome.error))) return { trouble: 'conflict', error: outcome.error }
-    return outcome.trouble === 'refused' ? { trouble: 'refused', error: refusal(statement, outcome.error) } : outcome
+    return outcome
   }, harmless)
-}
-
-/** This is read by whoever runs the migration. */
-function refusal(statement: string, error: unknown): Failure {
-  const reason = error instanceof Error ? error.message : String(error)
-  const [what = statement] = statement.split(/ \(|\n/, 1)
-  return new Failure(databaseFailure(error).kind, `The catalog's database refuses "${what}": ${reason}`, {
-    cause: error,
-  })
 }
 
 const undefinedTable = '42P01'

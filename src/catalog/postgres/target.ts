@@ -35,7 +35,7 @@ export interface DsqlSettings {
   readonly database?: string
 }
 
-const parameters = new Set(['sslmode', 'sslrootcert', 'host', 'user', 'password', 'application_name'])
+const parameters = new Set(['sslmode', 'sslrootcert', 'host', 'user', 'password'])
 
 /** The words of libpq for `sslmode` (PostgreSQL documentation, chapter "SSL Support"). */
 const tlsModes: ReadonlyMap<string, PostgresTls['mode']> = new Map([
