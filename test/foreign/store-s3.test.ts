@@ -44,7 +44,9 @@ describeForeign('S3 store over radosgw', cephNeeds, () => {
   }
 
   storeContract('S3, with the conditions that radosgw judges', () => subject(true), lacking)
-  storeContract('S3, with turns in place of conditions', () => subject(false), lacking)
+  // Untested, nothing is taken for granted: neither that conditions are judged nor what an ETag is.
+  const { ownDigests: _, ...untested } = lacking
+  storeContract('S3, with turns in place of conditions', () => subject(false), untested)
 })
 
 function mediumOf(service: S3Service): Medium {
