@@ -205,6 +205,7 @@ class DsqlRelay implements Relay {
     const transaction = this.#transaction
     if (isDdl(words)) transaction.ddl++
     else if (/^(?:SELECT|INSERT|UPDATE|DELETE|MERGE|WITH|VALUES|TABLE)\b/.test(words)) transaction.dml++
+    else return undefined
     if (transaction.ddl > 0 && transaction.dml > 0)
       return refused('ddl and dml are not supported in the same transaction')
     return transaction.ddl > 1 ? refused('multiple ddl statements not supported in a transaction') : undefined

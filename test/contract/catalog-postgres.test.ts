@@ -18,6 +18,7 @@ afterAll(async () => {
 })
 
 let database = ''
+const databases = new Map<string, string>()
 
 for (const [name, order, at] of [
   ['postgres', 'words', () => postgresTarget(server.url(database))],
@@ -32,7 +33,9 @@ for (const [name, order, at] of [
   catalogContract({
     name,
     open: async (clock) => {
-      database = await server.newDatabase(order)
+      database = databases.get(order) ?? (await server.newDatabase(order))
+      databases.set(order, database)
+      await server.query(database, 'DROP TABLE IF EXISTS postern_items, postern_counters, postern_schema')
       return again(clock)
     },
     again,
