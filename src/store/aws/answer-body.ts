@@ -19,7 +19,7 @@ export class AnswerBody implements AsyncIterableIterator<Uint8Array, undefined> 
   #resolve: ((result: Result) => void) | undefined
   #reject: ((error: unknown) => void) | undefined
   #ended = false
-  #error: unknown
+  #error: Error | undefined
 
   constructor(message: IncomingMessage, signal: AbortSignal | undefined) {
     this.#message = message
@@ -86,7 +86,7 @@ export class AnswerBody implements AsyncIterableIterator<Uint8Array, undefined> 
     else this.#message.destroy()
   }
 
-  #finish(error?: unknown): void {
+  #finish(error?: Error): void {
     if (this.#ended) return
     this.#ended = true
     this.#error = error
@@ -110,7 +110,7 @@ export class AnswerBody implements AsyncIterableIterator<Uint8Array, undefined> 
   }
 
   readonly #onEnd = (): void => this.#finish(this.#message.complete ? undefined : brokenOff())
-  readonly #onError = (error: unknown): void => this.#finish(error)
+  readonly #onError = (error: Error): void => this.#finish(error)
   readonly #onClose = (): void => this.#finish(brokenOff())
 
   readonly #onAbort = (): void => {

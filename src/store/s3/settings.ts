@@ -154,7 +154,7 @@ function prefixOf(path: string): string {
 function flag(given: ReadonlyMap<string, string>, name: string): boolean | undefined {
   const value = given.get(name)?.toLowerCase()
   if (value === undefined) return undefined
-  if (value === 'true' || value === '1' || value === 'on') return true
+  if (value === '' || value === 'true' || value === '1' || value === 'on') return true
   if (value === 'false' || value === '0' || value === 'off') return false
   throw invalid(`The option ${name} of an S3 location is true or false.`)
 }
