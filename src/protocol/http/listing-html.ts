@@ -1,6 +1,7 @@
 import { encodePath, nameOf, parentOf, segmentsOf } from '../../core/path.js'
 import type { StorePath } from '../../core/path.js'
 import { escapeHtml, pageEnd, pageStart } from './html.js'
+import { isKnownTime } from '../known-time.js'
 import { isoTime } from './listing-json.js'
 import type { Listed } from './listing-query.js'
 import { inPieces } from './pieces.js'
@@ -60,11 +61,13 @@ function rows(listed: readonly Listed[], basePath: string): string {
   let text = ''
   for (const { entry, name } of listed) {
     const directory = entry.kind === 'directory'
-    const time = isoTime(entry.modified).slice(0, 19)
+    const time = isKnownTime(entry) ? isoTime(entry.modified).slice(0, 19) : undefined
     text +=
       `<tr><td><a href="${href(entry.path, directory, basePath)}">${escapeHtml(name)}${directory ? '/' : ''}</a></td>` +
       (directory ? '<td></td>' : `<td title="${entry.size} bytes">${humanSize(entry.size)}</td>`) +
-      `<td><time datetime="${time}Z">${time.slice(0, 16).replace('T', ' ')}</time></td></tr>\n`
+      (time === undefined
+        ? '<td></td></tr>\n'
+        : `<td><time datetime="${time}Z">${time.slice(0, 16).replace('T', ' ')}</time></td></tr>\n`)
   }
   return text
 }

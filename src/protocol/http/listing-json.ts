@@ -1,9 +1,10 @@
 import type { StorePath } from '../../core/path.js'
 import { quoteEntityTag } from '../entity-tag.js'
+import { isKnownTime } from '../known-time.js'
 import type { Listed } from './listing-query.js'
 import { inPieces } from './pieces.js'
 
-/** `{"path","entries":[{"name","type","size","modified","etag"}]}`: times in ISO 8601, etags as in `ETag`, one entry per line. */
+/** `{"path","entries":[{"name","type","size","modified","etag"}]}`: times in ISO 8601 where they are known, etags as in `ETag`, one entry per line. */
 export function jsonListing(
   batches: AsyncIterable<readonly Listed[]>,
   directory: StorePath,
@@ -18,7 +19,8 @@ async function* parts(batches: AsyncIterable<readonly Listed[]>, directory: Stor
     let text = ''
     for (const { entry, name } of batch) {
       const { kind, size, modified, etag } = entry
-      text += `${separator}{"name":${JSON.stringify(name)},"type":"${kind}","size":${size},"modified":"${isoTime(modified)}","etag":${JSON.stringify(quoteEntityTag(etag))}}`
+      const time = isKnownTime(entry) ? `"modified":"${isoTime(modified)}",` : ''
+      text += `${separator}{"name":${JSON.stringify(name)},"type":"${kind}","size":${size},${time}"etag":${JSON.stringify(quoteEntityTag(etag))}}`
       separator = ',\n'
     }
     yield text

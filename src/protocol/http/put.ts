@@ -54,7 +54,9 @@ export async function putFile(context: FileContext, options: PutOptions): Promis
   const body =
     entityLength === undefined ? request.body : expectedBody(request.body, entityLength, chunkedGraceMilliseconds)
   const written = await session.store.write(target.path, body, write)
-  return writtenResponse(context, written, modified !== undefined)
+  // Not every store keeps times that it is given.
+  const isTimed = modified !== undefined && sameSecond(modified, written.entry.modified)
+  return writtenResponse(context, written, isTimed)
 }
 
 /** Validators of what was written, `201` with its `Location` where it is new. */
@@ -63,6 +65,10 @@ function writtenResponse({ target, session }: FileContext, { entry, created }: W
   if (timed) headers.push(['X-OC-Mtime', 'accepted'])
   if (created) headers.push(['Location', session.basePath + encodePath(target.path)], ['Content-Length', '0'])
   return { status: created ? 201 : 204, headers }
+}
+
+function sameSecond(a: number, b: number): boolean {
+  return Math.floor(a / 1000) === Math.floor(b / 1000)
 }
 
 /** `ETag` and `Last-Modified` of a file that was just written; clients would ask for them otherwise. */

@@ -1,6 +1,7 @@
 import { hrefElement } from './multistatus.js'
 import type { Session } from '../protocol.js'
 import { contentTypeOf } from '../http/content-type.js'
+import { isKnownTime } from '../known-time.js'
 import type { Lock } from '../../catalog/locks.js'
 import type { Property, PropertyName } from '../../catalog/properties.js'
 import { httpDate } from '../../core/http.js'
@@ -49,17 +50,19 @@ export const liveProperties: readonly LiveProperty[] = [
   dav('getcontentlength', true, ({ entry }) =>
     entry.kind === 'file' ? `<D:getcontentlength>${entry.size}</D:getcontentlength>` : undefined,
   ),
-  dav('getlastmodified', true, ({ entry }) => `<D:getlastmodified>${httpDate(entry.modified)}</D:getlastmodified>`),
+  dav('getlastmodified', true, ({ entry }) =>
+    isKnownTime(entry) ? `<D:getlastmodified>${httpDate(entry.modified)}</D:getlastmodified>` : undefined,
+  ),
   dav('getetag', true, ({ entry }) =>
     entry.kind === 'file' ? `<D:getetag>"${escapeXml(entry.etag)}"</D:getetag>` : undefined,
   ),
   dav('getcontenttype', true, ({ entry }) =>
     entry.kind === 'file' ? `<D:getcontenttype>${escapeXml(contentTypeOf(entry))}</D:getcontenttype>` : undefined,
   ),
-  dav(
-    'creationdate',
-    true,
-    ({ entry }) => `<D:creationdate>${isoDate(entry.created ?? entry.modified)}</D:creationdate>`,
+  dav('creationdate', true, ({ entry }) =>
+    entry.created !== undefined || isKnownTime(entry)
+      ? `<D:creationdate>${isoDate(entry.created ?? entry.modified)}</D:creationdate>`
+      : undefined,
   ),
   dav('displayname', true, ({ entry }) => `<D:displayname>${escapeXml(nameOf(entry.path))}</D:displayname>`),
   dav('supportedlock', true, () => supportedLock),

@@ -5,7 +5,7 @@ import { emptyElement, isWin32Property } from './propfind-request.js'
 import { readDavXml } from './request-xml.js'
 import type { Property, PropertyChange, PropertyName } from '../../catalog/properties.js'
 import type { Session } from '../protocol.js'
-import { Failure } from '../../core/failure.js'
+import { Failure, isFailure } from '../../core/failure.js'
 import { parseHttpDate, type HttpResponse } from '../../core/http.js'
 import type { StorePath } from '../../core/path.js'
 import { childElements, davNamespace, is, serializeXml, textOf, type XmlElement } from '../../core/xml.js'
@@ -19,46 +19,56 @@ export async function proppatch({ request, target, session }: DavContext): Promi
   const entry = await session.store.stat(target.path)
   if (entry === undefined) throw new Failure('not-found', 'There is nothing at this path.')
   const href = hrefElement(entry.path, entry.kind === 'directory', session.basePath)
-  const refused = update.instructions.filter(({ verdict }) => verdict !== 'ok')
-  if (refused.length > 0) {
-    const failed = (wanted: 'protected' | 'malformed'): string =>
-      refused
-        .filter(({ verdict }) => verdict === wanted)
-        .map(({ name }) => emptyElement(name))
-        .join('')
-    const others = update.instructions
-      .filter(({ verdict }) => verdict === 'ok')
-      .map(({ name }) => emptyElement(name))
-      .join('')
-    const forbidden = failed('protected')
-    return multistatus(
-      `<D:response>${href}` +
-        (forbidden === ''
-          ? ''
-          : `<D:propstat><D:prop>${forbidden}</D:prop>${statusElement(403)}<D:error><D:cannot-modify-protected-property/></D:error></D:propstat>`) +
-        propstat(failed('malformed'), 409) +
-        propstat(others, 424) +
-        '</D:response>',
-    )
-  }
+  if (update.instructions.some(({ verdict }) => verdict !== 'ok')) return refusal(href, update.instructions)
   // Office sets these on the file it has locked, without the token of its own lock.
   if (update.instructions.every(({ name }) => isWin32Property(name))) {
     for (const lock of await session.locks.covering(target.path))
       if (lock.principal === session.holder.principal) session.holder.tokens.add(lock.token)
   }
-  await applyUpdate(session, target.path, update)
+  try {
+    await applyUpdate(session, target.path, update)
+  } catch (error) {
+    if (!isFailure(error, 'unsupported')) throw error
+    // Not every store keeps times and flags of files: who sets one must not take it for kept.
+    return refusal(
+      href,
+      update.instructions.map((one) => (one.ofFile === true ? { ...one, verdict: 'protected' as const } : one)),
+    )
+  }
   const done = update.instructions.map(({ name }) => emptyElement(name)).join('')
   return multistatus(`<D:response>${href}${propstat(done, 200)}</D:response>`)
+}
+
+/** What is said where nothing is done because some instructions cannot be carried out. */
+function refusal(href: string, instructions: PropertyUpdate['instructions']): HttpResponse {
+  const named = (wanted: 'ok' | 'protected' | 'malformed'): string =>
+    instructions
+      .filter(({ verdict }) => verdict === wanted)
+      .map(({ name }) => emptyElement(name))
+      .join('')
+  const forbidden = named('protected')
+  return multistatus(
+    `<D:response>${href}` +
+      (forbidden === ''
+        ? ''
+        : `<D:propstat><D:prop>${forbidden}</D:prop>${statusElement(403)}<D:error><D:cannot-modify-protected-property/></D:error></D:propstat>`) +
+      propstat(named('malformed'), 409) +
+      propstat(named('ok'), 424) +
+      '</D:response>',
+  )
 }
 
 /** The same body is the same element, for as long as it is remembered. */
 const read = new WeakMap<XmlElement, PropertyUpdate>()
 
-/** Carries out an update of which nothing is refused: all of it, or none where either part of it fails. */
+/**
+ * Carries out an update of which nothing is refused: all of it, or none where either part of it fails. Throws `unsupported`
+ * where the store does not keep what is to be set of the file.
+ */
 export async function applyUpdate(
   { store, properties }: Pick<Session, 'store' | 'properties'>,
   path: StorePath,
-  { changes, entry }: Pick<PropertyUpdate, 'changes' | 'entry'>,
+  { instructions, changes, entry }: PropertyUpdate,
 ): Promise<void> {
   const before = Object.keys(entry).length === 0 ? undefined : await properties.of(path)
   await properties.change(path, changes)
@@ -66,6 +76,9 @@ export async function applyUpdate(
   try {
     await store.change(path, entry)
   } catch (error) {
+    // What Windows sets is kept as a property as well, and Windows reads it from there.
+    const isKept = instructions.every(({ name, ofFile }) => ofFile !== true || isWin32Property(name))
+    if (isKept && isFailure(error, 'unsupported')) return
     await properties.change(path, undoing(changes, before))
     throw error
   }
@@ -78,9 +91,16 @@ function undoing(changes: readonly PropertyChange[], before: readonly Property[]
   })
 }
 
+interface Instruction {
+  readonly name: PropertyName
+  readonly verdict: 'ok' | 'protected' | 'malformed'
+  /** It changes the file itself. */
+  readonly ofFile?: true
+}
+
 /** What a `propertyupdate` element asks for. */
 export interface PropertyUpdate {
-  readonly instructions: readonly { readonly name: PropertyName; readonly verdict: 'ok' | 'protected' | 'malformed' }[]
+  readonly instructions: readonly Instruction[]
   readonly changes: readonly PropertyChange[]
   readonly entry: EntryChange
 }
@@ -89,7 +109,7 @@ export interface PropertyUpdate {
 export function readUpdate(root: XmlElement | undefined, rootName = 'propertyupdate'): PropertyUpdate {
   if (root === undefined || !is(root, davNamespace, rootName))
     throw new Failure('invalid', `The body must be a DAV: ${rootName} element.`)
-  const instructions: PropertyUpdate['instructions'][number][] = []
+  const instructions: Instruction[] = []
   const changes: PropertyChange[] = []
   let entry: EntryChange = {}
   for (const action of childElements(root)) {
@@ -100,7 +120,7 @@ export function readUpdate(root: XmlElement | undefined, rootName = 'propertyupd
         const property = { namespace, name }
         const change = action.name === 'set' ? entryChange(element) : undefined
         if (change !== undefined) {
-          instructions.push({ name: property, verdict: change === 'malformed' ? 'malformed' : 'ok' })
+          instructions.push({ name: property, verdict: change === 'malformed' ? 'malformed' : 'ok', ofFile: true })
           if (change !== 'malformed') entry = { ...entry, ...change }
           // A time that Windows set is shown again to Windows as it was written.
           if (isLive(property)) continue

@@ -3,24 +3,30 @@ import { rootPath, type StorePath } from '../../core/path.js'
 import { requireConditions } from '../conditions.js'
 import type { Attributes, Entry, EntryChange } from '../store.js'
 import { changeTries, changing, type S3Context } from './context.js'
-import { digestsOf, directoryEntry, fileEntry, headersOf, md5OfEtag } from './entries.js'
+import { attributesOf, digestsOf, directoryEntry, fileEntry, headersOf, md5OfEtag } from './entries.js'
 import { directoryKey, fileKey } from './keys.js'
 import { type FoundDirectory, type FoundFile, findPresent } from './look.js'
 import { maxObjectBytesAtOnce } from './service.js'
 
+/** So far may a time lie from now that is as good as now, in milliseconds. */
+const aboutNow = 60_000
+
 /**
- * `Store.change`. S3 keeps no time and no executable flag of its own, so those are `unsupported`, and nothing is changed
- * then; attributes are replaced by a copy of the object onto itself, which makes its time now.
+ * `Store.change`. S3 keeps no time and no executable flag that is given to it, so those are `unsupported`, and nothing is
+ * changed then; attributes are replaced by a copy of the object onto itself, which makes its time now: that can be had.
  */
 export async function changeEntry(context: S3Context, path: StorePath, change: EntryChange): Promise<Entry> {
-  const { attributes, ifMatch } = change
+  const { attributes, ifMatch, modified } = change
+  const isTouch = modified !== undefined && Math.abs(modified - Date.now()) <= aboutNow
   const judgeAndChange = async (isLastTry: boolean): Promise<Entry | undefined> => {
     const found = await findPresent(context, path)
     if (found.kind === 'file' && ifMatch !== undefined) requireConditions(path, found.facts, { ifMatch })
-    if (change.modified !== undefined || (change.executable !== undefined && found.kind === 'file')) throw unable(path)
+    const isFlagged = change.executable !== undefined && found.kind === 'file'
+    if (isFlagged || (modified !== undefined && !isTouch)) throw unable(path)
+    const next = attributes ?? (isTouch ? attributesOf(found.facts?.headers ?? {}, found.kind) : undefined)
     try {
-      if (found.kind === 'file') return await changeFile(context, path, found, attributes)
-      return await changeDirectory(context, path, found, attributes)
+      if (found.kind === 'file') return await changeFile(context, path, found, next)
+      return await changeDirectory(context, path, found, next)
     } catch (error) {
       if (!isFailure(error, 'precondition', 'not-found') || isLastTry) throw error
       return undefined

@@ -4,7 +4,7 @@ import type { Entry } from '../../../store/store.js'
 import { requireBucket } from '../buckets/bucket.js'
 import { checksumsOf } from '../checksums.js'
 import type { S3Context } from '../context.js'
-import { s3Etag } from '../etag.js'
+import { hasOpaqueEtag, s3Etag } from '../etag.js'
 import { pageOfKeys } from './key-page.js'
 import type { KeyPage } from './key-page.js'
 import { readToken, writeToken } from './list-token.js'
@@ -142,10 +142,6 @@ async function pageAfter(
     for (const { entry } of page.listed)
       if (entry !== undefined && hasOpaqueEtag(entry)) settings.hashLater(entry, session.identity)
   return page
-}
-
-function hasOpaqueEtag({ kind, attributes, digests }: Entry): boolean {
-  return kind === 'file' && digests?.md5 === undefined && attributes?.['s3-etag'] === undefined
 }
 
 function commonElements(
