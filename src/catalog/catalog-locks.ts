@@ -9,6 +9,7 @@ import { LockTable, namesNear } from './lock-table.js'
 import type { Lock, LockRequest, Locks } from './locks.js'
 import { membersPrefix, recordName, treePrefix } from './record-name.js'
 import { SharedCommits } from './shared-commits.js'
+import { together } from './together.js'
 import type { Clock } from '../core/clock.js'
 import { Failure, isFailure } from '../core/failure.js'
 import { isWithin, parentOf, type StorePath } from '../core/path.js'
@@ -253,7 +254,7 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
       const name = recordName(path)
       const [own] = await Promise.all([catalog.get(group, name), extent === 'tree' ? below() : undefined])
       if (own !== undefined) gone.push(name)
-      await Promise.all(gone.map((each) => catalog.swap(group, each, undefined, 'any')))
+      await together(gone.map((each) => catalog.swap(group, each, undefined, 'any')))
     },
   }
   return self

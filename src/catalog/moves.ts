@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Catalog, Item } from './catalog.js'
 import type { Locks } from './locks.js'
 import type { Properties, Property } from './properties.js'
+import { together } from './together.js'
 import { systemClock, type Clock } from '../core/clock.js'
 import { isFailure } from '../core/failure.js'
 import type { StorePath } from '../core/path.js'
@@ -120,7 +121,7 @@ async function follow(store: Store, records: Records, name: string, move: Move):
     else await properties.give(isGone ? from : undefined, move.properties, to, begun)
     await catalog.swap(group, name, encode({ ...move, copied: true }), 'any')
   }
-  if (isGone) await Promise.all([properties.forget(from, extent), locks.forget(from, extent)])
+  if (isGone) await together([properties.forget(from, extent), locks.forget(from, extent)])
   await catalog.swap(group, name, undefined, 'any')
 }
 

@@ -1,6 +1,7 @@
 import type { Catalog, Item } from './catalog.js'
 import { Decoded } from './decoded.js'
 import { membersPrefix, recordName, treePrefix } from './record-name.js'
+import { together } from './together.js'
 import { systemClock, type Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import { isWithin, parentOf, rebase, type StorePath } from '../core/path.js'
@@ -182,9 +183,9 @@ export function catalogProperties(catalog: Catalog, clock: Clock = systemClock):
         await replace(seen, isNewer ? merged(properties, before) : properties)
       }
       for (const each of source) await give(each)
-      for await (const found of below(from)) await Promise.all(found.map(give))
+      for await (const found of below(from)) await together(found.map(give))
       const gone = [...left.values()].filter(({ changed = 0 }) => changed <= begun)
-      await Promise.all(gone.map(({ name, version }) => catalog.swap(group, name, undefined, version)))
+      await together(gone.map(({ name, version }) => catalog.swap(group, name, undefined, version)))
     },
 
     async give(from, kept, to, begun) {
@@ -213,12 +214,12 @@ export function catalogProperties(catalog: Catalog, clock: Clock = systemClock):
         return
       }
       const drop = async (found: readonly Found[]): Promise<void> => {
-        await Promise.all(found.map(({ name }) => catalog.swap(group, name, undefined, 'any')))
+        await together(found.map(({ name }) => catalog.swap(group, name, undefined, 'any')))
       }
       const deeper = async (): Promise<void> => {
         for await (const found of below(path)) await drop(found)
       }
-      await Promise.all([own(path).then(drop), deeper()])
+      await together([own(path).then(drop), deeper()])
     },
   }
 }

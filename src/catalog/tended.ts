@@ -1,4 +1,5 @@
 import { catalogMoves, type Records } from './moves.js'
+import { together } from './together.js'
 import { systemClock } from '../core/clock.js'
 import type { StorePath } from '../core/path.js'
 import { bound } from '../store/bound.js'
@@ -17,7 +18,7 @@ export function tended(store: Store, records: Records): Store {
   const moves = catalogMoves(store, records)
 
   async function forget(path: StorePath, extent: 'self' | 'tree'): Promise<void> {
-    await Promise.all([locks.forget(path, extent), properties.forget(path, extent)])
+    await together([locks.forget(path, extent), properties.forget(path, extent)])
   }
 
   /** What is made where nothing was begins without properties. */
