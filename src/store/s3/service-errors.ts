@@ -96,10 +96,12 @@ const byStatus: Readonly<Record<number, string>> = {
   507: 'InsufficientStorage',
 }
 
-/** The error code in the XML of a body, which may be of any size, and cut. */
+/** The error code in a body, where that is the XML of an error; it may be of any size, and cut. */
 export function errorCodeOf(bytes: Uint8Array): string | undefined {
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 64 * 1024)).toString('latin1')
-  return /<Error[\s>]/.test(head) ? /<Code>\s*(\w{1,100})\s*<\/Code>/.exec(head)?.[1] : undefined
+  return /^\s*(?:<\?xml[^>]*>\s*)?<Error[\s>]/.test(head)
+    ? /<Code>\s*(\w{1,100})\s*<\/Code>/.exec(head)?.[1]
+    : undefined
 }
 
 /** The failure that an error of the service is. Never shows what its body says to a client: that goes into the cause. */
