@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { Failure, isFailure } from '../../core/failure.js'
 import { abortFailure, AbortableChunks, throwIfAborted } from '../aborted.js'
 import type { Digester } from '../digester.js'
@@ -61,6 +62,8 @@ export class ObjectSink {
   constructor(context: S3Context, options: SinkOptions) {
     this.#context = context
     this.#options = options
+    // Every request under way listens, and every upload to the store's own.
+    setMaxListeners(0, this.#stop.signal, context.closing)
     for (const signal of this.#signals()) {
       if (signal.aborted) this.#stop.abort(signal.reason)
       else signal.addEventListener('abort', this.#onAbort)
