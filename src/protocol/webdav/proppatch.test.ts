@@ -4,6 +4,7 @@ import { bound } from '../../store/bound.js'
 import { Failure } from '../../core/failure.js'
 import { toPath } from '../../core/path.js'
 import { parseXml, serializeXml, type XmlElement } from '../../core/xml.js'
+import type { Entry } from '../../store/store.js'
 
 let site: DavSite
 
@@ -203,4 +204,54 @@ describe('Explorer and Office', () => {
 
 function byName(one: { readonly name: string }, other: { readonly name: string }): number {
   return one.name < other.name ? -1 : 1
+}
+
+describe('a store that keeps no times and flags', () => {
+  beforeEach(async () => {
+    site = openDavSite({
+      around: (store) => ({
+        ...bound(store),
+        // As S3 does it: directories have no time, and what is given of files is not kept.
+        stat: async (path, signal) => timeless(await store.stat(path, signal)),
+        write: (path, body, options) => store.write(path, body, { ...options, modified: Date.now() }),
+        change: async (path, change) => {
+          if (change.modified !== undefined || change.executable !== undefined)
+            throw new Failure('unsupported', 'not here')
+          return store.change(path, change)
+        },
+      }),
+    })
+    await site.fill('/f', '/d/')
+  })
+
+  it('is not said to have kept them, and the rest of the request is undone', async () => {
+    const time = '<D:getlastmodified>Sun, 06 Nov 1994 08:49:37 GMT</D:getlastmodified>'
+    expect(statuses(await patch(set(`<Z:a>1</Z:a>${time}`)))).toEqual({ '{urn:z}a': 424, '{DAV:}getlastmodified': 403 })
+    expect(statuses(await patch(set('<A:executable>T</A:executable>')))).toEqual({
+      '{http://apache.org/dav/props/}executable': 403,
+    })
+    expect(await stored()).toEqual([])
+  })
+
+  it('shows Windows the times that Windows has set', async () => {
+    const time = '<W:Win32LastModifiedTime>Sun, 06 Nov 1994 08:49:37 GMT</W:Win32LastModifiedTime>'
+    expect(statuses(await patch(set(time)))).toEqual({ '{urn:schemas-microsoft-com:}Win32LastModifiedTime': 200 })
+    expect(await stored()).toEqual(['{urn:schemas-microsoft-com:}Win32LastModifiedTime'])
+  })
+
+  it('does not say that it has accepted the time of an upload', async () => {
+    const answer = await site.ask('PUT', '/new', { body: 'x', headers: { 'X-OC-Mtime': '784111777' } })
+    expect([answer.status, answer.header('x-oc-mtime')]).toEqual([201, undefined])
+  })
+
+  it('has directories without a time rather than of 1970', async () => {
+    const found = await read('/d', '<D:getlastmodified/><D:creationdate/>')
+    expect([...found.values()].map(({ status }) => status)).toEqual([404, 404])
+  })
+})
+
+function timeless(entry: Entry | undefined): Entry | undefined {
+  if (entry?.kind !== 'directory') return entry
+  const { path, kind, size, etag } = entry
+  return { path, kind, size, etag, modified: 0 }
 }
