@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { Catalog } from '../catalog/catalog.js'
+import { catalogTurns } from '../catalog/turns.js'
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import { rootPath } from '../core/path.js'
@@ -11,6 +12,8 @@ import { mountStores } from '../store/mounts.js'
 import type { MountedStore } from '../store/mounts.js'
 import type { Store } from '../store/store.js'
 import { catalogNotes } from './catalog-notes.js'
+import { readEnvironment } from './environment.js'
+import { s3SettingsOf } from './mount-settings.js'
 import type { LocalMount, MountSetting, S3Mount } from './mount-settings.js'
 import { makeDirectory } from './state.js'
 
@@ -84,9 +87,20 @@ async function openLocal(mount: LocalMount, { catalog, sweeps, onSweep }: StoreN
   return { store, sweep: () => store.sweep() }
 }
 
-async function openS3(mount: S3Mount, needs: StoreNeeds): Promise<Opened> {
-  needs.log.warn('soon')
-  throw new Failure('unsupported', 'soon: ' + mount.path)
+async function openS3(mount: S3Mount, { catalog, clock, log }: StoreNeeds): Promise<Opened> {
+  const { openS3Service } = await import('../store/s3/http-service.js')
+  const { openS3Store } = await import('../store/s3.js')
+  const settings = s3SettingsOf(mount, readEnvironment())
+  const service = await openS3Service({ settings, selfTest: mount.selfTest, log: (line) => log.info(line) })
+  try {
+    // Everything beside the keys that two mounts could have in common.
+    const place = `${settings.endpoint.host}/${settings.bucket}/${settings.prefix}`
+    const store = await openS3Store({ service, turns: catalogTurns(catalog, clock, place) })
+    return { store }
+  } catch (error) {
+    await service.close()
+    throw error
+  }
 }
 
 /** Throws `not-directory` where something else has the name of a directory that is to be served; it need not be there. */
