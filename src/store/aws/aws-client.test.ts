@@ -1,5 +1,5 @@
 import { createServer } from 'node:net'
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { answer, cut, cutAfter, hang, openScriptedServer, s3Error } from '../../../test/scripted-server.js'
 import type { ScriptedServer } from '../../../test/scripted-server.js'
@@ -267,6 +267,18 @@ describe('a signal', () => {
     })
     expect(await failureOf(client.send({ ...get, signal: giving.signal }))).toBe(reason)
     expect(server.taken).toHaveLength(1)
+  })
+
+  it('may end many requests at once, without a warning, and keeps no listener of those that are done', async () => {
+    const giving = new AbortController()
+    const warnings: Error[] = []
+    const onWarning = (warning: Error): void => void warnings.push(warning)
+    process.on('warning', onWarning)
+    await Promise.all(Array.from({ length: 30 }, () => client.send({ ...get, signal: giving.signal })))
+    await new Promise((resolve) => setImmediate(resolve))
+    process.off('warning', onWarning)
+    expect(warnings).toEqual([])
+    expect(getEventListeners(giving.signal, 'abort')).toEqual([])
   })
 
   it('without a failure as its reason means that the request was given up', async () => {

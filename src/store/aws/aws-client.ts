@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { Agent as HttpAgent } from 'node:http'
 import type { IncomingHttpHeaders } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
@@ -188,6 +189,8 @@ class SignedClient implements AwsClient {
 
   async #run(request: AwsRequest, isOpen: boolean): Promise<OpenAnswer> {
     const { signal, body = [] } = request
+    // One signal may end as many requests at once as there are connections.
+    if (signal !== undefined) setMaxListeners(0, signal)
     const started = performance.now()
     const query = canonicalQuery(request.query ?? {})
     const payload = request.unsigned === true && body.length > 0 ? unsignedPayload : payloadHash(body)
