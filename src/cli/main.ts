@@ -33,16 +33,25 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
   addServe(program, finish)
   // A server starts sooner without the others.
   if (name === 'serve') return program
-  const [{ addUser }, { addKey }, { addS3Key }, { addToken }, { addCheck }, { addCopy }, { addPolicy }] =
-    await Promise.all([
-      import('./user.js'),
-      import('./key.js'),
-      import('./s3-key.js'),
-      import('./token.js'),
-      import('./check.js'),
-      import('./copy.js'),
-      import('./policy.js'),
-    ])
+  const [
+    { addUser },
+    { addKey },
+    { addS3Key },
+    { addToken },
+    { addCheck },
+    { addCopy },
+    { addPolicy },
+    { addMigrate },
+  ] = await Promise.all([
+    import('./user.js'),
+    import('./key.js'),
+    import('./s3-key.js'),
+    import('./token.js'),
+    import('./check.js'),
+    import('./copy.js'),
+    import('./policy.js'),
+    import('./migrate.js'),
+  ])
   addUser(program)
   addKey(program, finish)
   addS3Key(program)
@@ -50,6 +59,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
   addCheck(program, finish)
   addCopy(program, finish)
   addPolicy(program)
+  addMigrate(program)
   return program
 }
 
