@@ -10,6 +10,8 @@ export type Fate =
   | 'lose-answer'
   /** Answers AccessDenied and passes nothing on. */
   | 'deny'
+  /** Answers NotImplemented and passes nothing on. */
+  | 'refuse'
 
 export interface Relayed {
   readonly method: string
@@ -17,6 +19,8 @@ export interface Relayed {
   readonly target: string
   /** `PUT`, `UploadPart`, `Complete`, … */
   readonly verb: string
+  /** A change that names a condition on its target. */
+  readonly isConditional: boolean
 }
 
 /** Stands between a client and an S3 service, on a port of its own: counts what is asked, and makes some of it fail. */
@@ -38,10 +42,11 @@ export async function startRelay(service: string): Promise<Relay> {
     const relayed = relayedOf(incoming)
     seen.push(relayed)
     const fate = await handle.decide(relayed)
-    if (fate === 'deny') {
+    if (fate === 'deny' || fate === 'refuse') {
       incoming.resume()
       await once(incoming, 'end')
-      answer.writeHead(403, { 'content-type': 'application/xml' }).end('<Error><Code>AccessDenied</Code></Error>')
+      const [status, code] = fate === 'deny' ? [403, 'AccessDenied'] : [501, 'NotImplemented']
+      answer.writeHead(status, { 'content-type': 'application/xml' }).end(`<Error><Code>${code}</Code></Error>`)
       return
     }
     // The signature covers the name of the host: it stays that of the relay.
@@ -83,7 +88,8 @@ export async function startRelay(service: string): Promise<Relay> {
 
 function relayedOf({ method = '', url = '', headers }: IncomingMessage): Relayed {
   const { pathname, searchParams: query } = new URL(url, 'http://relay')
-  return { method, target: pathname.replace(/^\/[^/]*\/?/, ''), verb: verbOf(method, query, headers) }
+  const isConditional = !['GET', 'HEAD'].includes(method) && ('if-match' in headers || 'if-none-match' in headers)
+  return { method, target: pathname.replace(/^\/[^/]*\/?/, ''), verb: verbOf(method, query, headers), isConditional }
 }
 
 function verbOf(method: string, query: URLSearchParams, headers: IncomingMessage['headers']): string {
