@@ -3,9 +3,9 @@ import { parentOf, rootPath, type StorePath } from '../../core/path.js'
 import { throwIfAborted } from '../aborted.js'
 import { exists } from '../refusals.js'
 import type { Entry } from '../store.js'
-import { changing, judgesAll, requestsAtOnce, type S3Context } from './context.js'
+import { requestsAtOnce, type S3Context } from './context.js'
 import { directoryEntry, headersOf } from './entries.js'
-import { directoryKey, twinsOf } from './keys.js'
+import { directoryKey, fileKey, twinsOf } from './keys.js'
 import { lookAtTarget } from './look.js'
 import type { ObjectHeaders, S3Service, WriteCondition } from './service.js'
 
@@ -23,18 +23,20 @@ export async function makeDirectoryWith(
 ): Promise<Entry> {
   throwIfAborted(signal)
   if (path === rootPath) throw exists(path)
-  const { service } = context
-  const careful = !judgesAll(service)
-  try {
-    return await changing(context, directoryKey(path), async () => {
-      if ((await lookAtTarget(context, path, { careful, signal })).present !== undefined) throw exists(path)
-      const { modified } = await service.put(directoryKey(path), [], {
-        headers,
-        ...absentWhere(service),
-        ...(signal === undefined ? {} : { signal }),
-      })
-      return directoryEntry(path, { modified, headers })
+  const { service, turns } = context
+  const make = async (careful: boolean): Promise<Entry> => {
+    if ((await lookAtTarget(context, path, { careful, signal })).present !== undefined) throw exists(path)
+    const { modified } = await service.put(directoryKey(path), [], {
+      headers,
+      ...absentWhere(service),
+      ...(signal === undefined ? {} : { signal }),
     })
+    return directoryEntry(path, { modified, headers })
+  }
+  try {
+    // The condition of this one write is all that it takes.
+    if (service.abilities.conditionalPut) return await make(false)
+    return await turns.inTurn(fileKey(path), () => make(true))
   } catch (error) {
     throw isFailure(error, 'precondition') ? exists(path) : error
   }

@@ -101,6 +101,7 @@ class ObjectContent implements Content {
   readonly #context: S3Context
   readonly #object: ObjectOfContent
   #isOpen = true
+  #isClosed = false
   #closeBytes: () => void
 
   constructor(context: S3Context, object: ObjectOfContent) {
@@ -123,6 +124,7 @@ class ObjectContent implements Content {
 
   async close(): Promise<void> {
     this.#isOpen = false
+    this.#isClosed = true
     this.#closeBytes()
   }
 
@@ -136,7 +138,7 @@ class ObjectContent implements Content {
     })
     this.#closeBytes = () => object.close()
     try {
-      yield* object.bytes
+      if (!this.#isClosed) yield* object.bytes
     } finally {
       object.close()
     }
