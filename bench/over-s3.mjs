@@ -91,6 +91,8 @@ async function startService() {
 }
 
 const rcloneEnvironment = (service) => ({
+  // It refuses to talk to anybody where the environment names a bundle of its own.
+  AWS_CA_BUNDLE: '',
   RCLONE_CONFIG: join(work, 'rclone.conf'),
   RCLONE_CONFIG_RGW_TYPE: 's3',
   RCLONE_CONFIG_RGW_PROVIDER: 'Ceph',

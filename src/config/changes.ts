@@ -18,19 +18,23 @@ const liveLimits: readonly string[] = ['listedMembers', 'stopSeconds']
 export function changesBetween(served: Config, loaded: Config): Changes {
   const limits = { ...served.limits, ...pick(loaded.limits, liveLimits) }
   const config: Config = {
-    ...loaded,
+    ...swapped(loaded, served, ['catalog', 'secret']),
     state: served.state,
     workers: served.workers,
     limits,
     log: { ...loaded.log, format: served.log.format },
-    catalog: served.catalog,
-    secret: served.secret,
     // Locks and properties in the state belong to the files of these stores.
     ...((loaded.state !== served.state || !isDeepStrictEqual(loaded.catalog, served.catalog)) && {
       mounts: served.mounts,
     }),
   }
   return { config, changed: differences(served, config), waiting: differences(config, loaded) }
+}
+
+/** One with some keys as the other has them, or has not. */
+function swapped(one: Config, other: Config, keys: readonly string[]): Config {
+  const kept = Object.entries(one).filter(([key]) => !keys.includes(key))
+  return Object.assign(Object.fromEntries(kept) as unknown as Config, pick(other, keys))
 }
 
 function pick<Settings extends object>(settings: Settings, keys: readonly string[]): Partial<Settings> {

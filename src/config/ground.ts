@@ -28,6 +28,7 @@ import type { Store } from '../store/store.js'
 import { every } from '../jobs/every.js'
 import type { Recurring } from '../jobs/every.js'
 import { openSources } from './identity/open.js'
+import { isShared } from './catalogs.js'
 import { installationSecret } from './installation-secret.js'
 import type { Config } from './load.js'
 import { checkRoot, openStores } from './stores.js'
@@ -126,9 +127,9 @@ async function assemble(
   }
   const stores = await openStores(settings.mounts, { catalog, clock, log, sweeps, onSweep: report })
   const files = stores.store
-  const locks = catalogLocks(catalog, clock)
+  const locks = catalogLocks(catalog, clock, { shared: isShared(settings) })
   const properties = catalogProperties(catalog)
-  const records = { catalog, locks, properties }
+  const records = { catalog, locks, properties, clock }
   const keyOf = createCredentialKey()
   const warn = (facts: object, message: string): void => log.warn(facts, message)
   const { basePath } = settings

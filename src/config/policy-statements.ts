@@ -53,7 +53,7 @@ export function bucketStatements(
 ): readonly Statement[] {
   const bucketArn = `arn:${partitionOf(region)}:s3:::${bucket}`
   const below = `${literal(prefix)}*`
-  const writing = ['s3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload']
+  const writing = ['s3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload', 's3:ListMultipartUploadParts']
   return [
     allow('Objects', ['s3:GetObject', ...(readOnly ? [] : writing)], `${bucketArn}/${below}`),
     {

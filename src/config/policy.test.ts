@@ -110,7 +110,13 @@ describe('a mount on S3', () => {
       {
         Sid: 'Objects',
         Effect: 'Allow',
-        Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload'],
+        Action: [
+          's3:GetObject',
+          's3:PutObject',
+          's3:DeleteObject',
+          's3:AbortMultipartUpload',
+          's3:ListMultipartUploadParts',
+        ],
         Resource: 'arn:aws:s3:::files/team/a/*',
       },
       {

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest'
+import { changesBetween } from './changes.js'
+import { loadConfig } from './load.js'
+import type { Config } from './load.js'
+
+const load = (flags: Readonly<Record<string, unknown>> = {}): Config =>
+  loadConfig({
+    directory: '/tmp',
+    environment: {},
+    flags: Object.fromEntries(Object.entries(flags).map(([key, value]) => [key, { flag: key, value }])),
+  })
+const shared = { catalog: { postgres: 'postgres://h/d' }, secret: { env: 'S' } }
+
+describe('a configuration that was loaded again', () => {
+  it('changes nothing where nothing has changed, with or without a shared catalog', () => {
+    for (const flags of [{}, shared, { mounts: [{ path: '/', local: 'a' }] }]) {
+      const { changed, waiting } = changesBetween(load(flags), load(flags))
+      expect([changed, waiting]).toEqual([[], []])
+    }
+  })
+
+  it('waits with another catalog, and with the files that go with it', () => {
+    const mounts = [{ path: '/', local: 'elsewhere' }]
+    for (const [before, after] of [
+      [{}, { ...shared, mounts }],
+      [shared, { mounts }],
+    ]) {
+      const { config, changed, waiting } = changesBetween(load(before), load({ ...after, state: '/tmp/data.postern' }))
+      expect(changed).toEqual([])
+      expect(waiting).toEqual(['catalog', 'mounts', 'secret'])
+      expect(config.catalog).toEqual(load(before).catalog)
+    }
+  })
+
+  it('takes other mounts at once', () => {
+    const { changed, waiting } = changesBetween(
+      load({ mounts: [{ path: '/', local: 'a' }] }),
+      load({ mounts: [{ path: '/', local: 'a' }, { path: '/b', local: 'b' }] }), // prettier-ignore
+    )
+    expect([changed, waiting]).toEqual([['mounts'], []])
+  })
+})
