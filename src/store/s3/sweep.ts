@@ -1,0 +1,61 @@
+import type { S3Context } from './context.js'
+import { testPrefix } from './detect.js'
+import { objectsBelow, removeKeys } from './many-keys.js'
+import { finishMoves } from './move-journal.js'
+
+const dayMilliseconds = 24 * 3600 * 1000
+
+export interface SweepOptions {
+  /** Milliseconds since the epoch; what began before was left by the dead. A day ago by default. */
+  readonly before?: number
+  readonly signal?: AbortSignal
+}
+
+/** What was cleared away. */
+export interface Swept {
+  readonly uploads: number
+  readonly tests: number
+  readonly moves: number
+}
+
+/**
+ * Clears away what killed processes have left in a bucket: uploads in parts that never became an object, objects of
+ * self-tests, and moves that were interrupted, which are finished or undone. At any time, by any number of instances. All
+ * three are tried; throws the first failure.
+ */
+export async function sweep(context: S3Context, options: SweepOptions = {}): Promise<Swept> {
+  const { before = Date.now() - dayMilliseconds, signal } = options
+  const [moves, uploads, tests] = await Promise.allSettled([
+    finishMoves(context),
+    abortUploads(context, before, signal),
+    removeTests(context, before, signal),
+  ])
+  for (const each of [moves, uploads, tests]) if (each.status === 'rejected') throw each.reason
+  return { uploads: valueOf(uploads), tests: valueOf(tests), moves: valueOf(moves) }
+}
+
+function valueOf(result: PromiseSettledResult<number>): number {
+  return result.status === 'fulfilled' ? result.value : 0
+}
+
+/** Uploads of every key below the prefix: also of other programs that write there, if they have not ended for so long. */
+async function abortUploads({ service }: S3Context, before: number, signal?: AbortSignal): Promise<number> {
+  let aborted = 0
+  for await (const uploads of service.listUploads(signal))
+    for (const upload of uploads) {
+      if (upload.begun >= before) continue
+      await service.abortUpload(upload)
+      aborted++
+    }
+  return aborted
+}
+
+async function removeTests({ service }: S3Context, before: number, signal?: AbortSignal): Promise<number> {
+  let removed = 0
+  for await (const objects of objectsBelow(service, testPrefix, signal)) {
+    const keys = objects.filter(({ modified }) => modified < before).map(({ key }) => key)
+    await removeKeys(service, keys, signal)
+    removed += keys.length
+  }
+  return removed
+}
