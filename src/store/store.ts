@@ -44,7 +44,10 @@ export interface Store {
    */
   write(path: StorePath, body: Body, options?: WriteOptions): Promise<Written>
 
-  /** Changes what is known of an entry, not its bytes; what is not named stays. The etag may change. Throws `not-found`, `precondition`. */
+  /**
+   * Changes what is known of an entry, not its bytes; what is not named stays. The etag may change, and over S3 the time.
+   * Throws `not-found`, `precondition`; `unsupported` where the medium cannot keep all of it, and nothing is changed then.
+   */
   change(path: StorePath, change: EntryChange): Promise<Entry>
 
   /** Makes one directory. Throws `exists` (whatever is there), `no-parent`, `not-directory`. */
@@ -62,8 +65,8 @@ export interface Store {
   copy(from: StorePath, to: StorePath, options: Transfer): Promise<Written>
 
   /**
-   * Moves one file, in one step where the medium can. Etag and modified time stay. Throws like `copy`, and `is-directory`
-   * for a directory: those move only through `moveTree`.
+   * Moves one file, in one step where the medium can. Etag and modified time stay (over S3 the time is now). Throws like
+   * `copy`, and `is-directory` for a directory: those move only through `moveTree`.
    */
   move(from: StorePath, to: StorePath, options: Transfer): Promise<Written>
 
@@ -133,11 +136,11 @@ export interface Entry {
   readonly kind: 'file' | 'directory'
   /** Bytes; 0 for a directory. */
   readonly size: number
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch; of a directory 0 where the medium does not know. */
   readonly modified: number
   /** Milliseconds since the epoch, where the medium knows. */
   readonly created?: number
-  /** Strong, without quotes; changes with every write, of equal bytes too. Of printable ASCII without `"`, `\` and spaces. */
+  /** Strong, without quotes; changes with every write, of equal bytes too (over S3 only with the bytes). Of printable ASCII without `"`, `\` and spaces. */
   readonly etag: string
   /** Files: someone may execute it. */
   readonly executable?: boolean
@@ -163,7 +166,7 @@ export interface ListOptions {
   readonly prefix?: string
   /** Only entries whose key comes after this text; with `order: 'key'` only. */
   readonly after?: string
-  /** Entries carry digests and attributes too, as `stat` gives them. */
+  /** Entries carry digests and attributes too, as `stat` gives them (over S3 those of directories only). */
   readonly noted?: boolean
   readonly signal?: AbortSignal
 }
@@ -206,7 +209,7 @@ export interface Conditions {
 export interface WriteOptions extends Conditions {
   /** Bytes to come, where known: checked, and refused early with `no-space` where it cannot fit. */
   readonly length?: number
-  /** Milliseconds since the epoch; now by default. */
+  /** Milliseconds since the epoch; now by default, and over S3 in any case: `Written` tells which it is. */
   readonly modified?: number
   /** Make missing parents. */
   readonly parents?: boolean
