@@ -1,25 +1,25 @@
 import { Failure } from '../../core/failure.js'
 import { childElements, escapeXml, parseXml, textOf } from '../../core/xml.js'
 import type { XmlElement } from '../../core/xml.js'
+import { scanListing } from './list-scan.js'
+import type { Fields, Scanned } from './list-scan.js'
 import type { ListPage, ListedObject, OpenUpload, RemovalFailure } from './service.js'
 
 const namespace = 'http://s3.amazonaws.com/doc/2006-03-01/'
 
 /** Reads the answer to ListObjectsV2; its keys still have the prefix of the mount. Throws `unavailable` where it is none. */
 export function readListPage(bytes: Uint8Array): ListPage {
-  const root = readRoot(bytes, 'ListBucketResult')
-  const decode = decoderOf(root)
+  const { fields, groups } = scanListing(bytes, 'ListBucketResult') ?? readGroups(readRoot(bytes, 'ListBucketResult'))
+  const decode = fields['EncodingType'] === 'url' ? urlDecoded : (text: string): string => text
   const objects: ListedObject[] = []
   const prefixes: string[] = []
-  let token: string | undefined
-  let isTruncated = false
-  for (const child of childElements(root)) {
-    if (child.name === 'Contents') objects.push(listedObject(child, decode))
-    else if (child.name === 'CommonPrefixes') prefixes.push(decode(fieldOf(child, 'Prefix')))
-    else if (child.name === 'NextContinuationToken') token = textOf(child)
-    else if (child.name === 'IsTruncated') isTruncated = textOf(child) === 'true'
+  for (const group of groups) {
+    if (group.name === 'Contents') objects.push(listedObject(group.fields, decode))
+    else if (group.name === 'CommonPrefixes') prefixes.push(decode(group.fields['Prefix'] ?? ''))
   }
-  if (isTruncated && token === undefined) throw unreadable()
+  const isTruncated = fields['IsTruncated'] === 'true'
+  const token = fields['NextContinuationToken'] ?? ''
+  if (isTruncated && token === '') throw unreadable()
   return { objects, prefixes, token: isTruncated ? token : undefined }
 }
 
@@ -92,20 +92,22 @@ export function timeOf(text: string): number {
   return Math.floor(time / 1000) * 1000
 }
 
-function listedObject(contents: XmlElement, decode: (text: string) => string): ListedObject {
-  let key = ''
-  let size = -1
-  let etag = ''
-  let modified = 0
-  for (const child of contents.children) {
-    if (typeof child === 'string') continue
-    if (child.name === 'Key') key = decode(textOf(child))
-    else if (child.name === 'Size') size = Number(textOf(child))
-    else if (child.name === 'ETag') etag = unquoted(textOf(child))
-    else if (child.name === 'LastModified') modified = timeOf(textOf(child))
+function listedObject(fields: Fields, decode: (text: string) => string): ListedObject {
+  const { Key: key = '', Size: size = '', ETag: etag = '', LastModified: modified = '' } = fields
+  if (key === '' || !/^\d{1,15}$/.test(size)) throw unreadable()
+  return { key: decode(key), size: Number(size), etag: unquoted(etag), modified: timeOf(modified) }
+}
+
+/** What `scanListing` gives, of any document. */
+export function readGroups(root: XmlElement): Scanned {
+  const fields: Record<string, string> = {}
+  const groups: Scanned['groups'][number][] = []
+  for (const child of childElements(root)) {
+    const inner = childElements(child)
+    if (inner.length === 0) fields[child.name] ??= textOf(child)
+    else groups.push({ name: child.name, fields: readGroups(child).fields })
   }
-  if (key === '' || !Number.isSafeInteger(size) || size < 0) throw unreadable()
-  return { key, size, etag, modified }
+  return { fields, groups }
 }
 
 /** Keys come encoded where the service says that it has done so. */
