@@ -7,10 +7,15 @@ import type { StoredObject, WriteCondition } from './service.js'
 
 const pauseMilliseconds = 20
 
+/** A look that is older is not trusted with what no condition covers: the parent, and directories of that name. */
+const freshMilliseconds = 2000
+
 /** The last step of all that gives a name to a file. */
 export interface LastStep {
   /** As it was seen and judged before. */
   readonly target: Target
+  /** When that was, of `performance.now()`; just now by default. */
+  readonly seen?: number
   /** Parents need not be there. */
   readonly parents?: boolean | undefined
   /** Throws where what is there now forbids the step. */
@@ -35,7 +40,9 @@ export interface Committed {
 export async function commit(context: S3Context, step: LastStep): Promise<Committed> {
   return await changing(context, fileKey(step.target.path), async (signal) => {
     // What was seen before holds only where the service checks that it still does.
-    let target = step.isConditional ? step.target : await lookAgain(context, step, signal)
+    const age = step.seen === undefined ? 0 : performance.now() - step.seen
+    const isGood = step.isConditional && age < freshMilliseconds
+    let target = isGood ? step.target : await lookAgain(context, step, signal)
     for (let tries = 1; ; tries++) {
       try {
         const stored = await step.put(step.isConditional ? conditionOn(target) : undefined, signal)

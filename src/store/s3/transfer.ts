@@ -30,11 +30,20 @@ export async function copyOne(context: S3Context, from: StorePath, to: StorePath
 
 /**
  * `Store.move`: a copy, after which the source goes. Where somebody writes to the source meanwhile, what was written is
- * moved as well. The ETag of a file in parts is another then.
+ * moved as well. Moves that share an end take turns: of two with the same source one finds it, and two that swap files
+ * do not each remove the other's copy. The ETag of a file in parts is another then.
  */
 export async function moveOne(context: S3Context, from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
   throwIfAborted(options.signal)
   refuseRoot(from)
+  const move = (): Promise<Written> => moveInTurn(context, from, to, options)
+  // That fails in any case, and nobody waits for a turn within that same turn.
+  if (from === to) return await move()
+  const [first = '', second = ''] = [from, to].map((path) => `move ${fileKey(path)}`).sort()
+  return await context.turns.inTurn(first, () => context.turns.inTurn(second, move))
+}
+
+async function moveInTurn(context: S3Context, from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
   const { source: first, target } = await lookAtEnds(context, from, to, options, 'file')
   if (first.kind === 'directory') throw isDirectory(from)
   let copy = await copyLatest(context, from, first, target, options)
@@ -153,12 +162,14 @@ async function copyLarge(
   { overwrite, signal }: Transfer,
 ): Promise<Written> {
   const { etag, size, headers } = facts
+  const seen = performance.now()
   const sink = new ObjectSink(context, { key: target.key, headers, length: size, signal })
   try {
     await compose(sink, [{ key, etag, range: { start: 0, end: size } }], size)
     await sink.finish()
     const committed = await commit(context, {
       target,
+      seen,
       judge: (present) => judgeTransfer(target.path, 'file', present, overwrite),
       isConditional: context.service.abilities.conditionalComplete,
       put: (condition, turn) => sink.put(condition, headers, turn),

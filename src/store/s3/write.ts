@@ -52,6 +52,7 @@ export async function makeObject(
     judgeTarget(path, present, options)
     judge?.(present)
   }
+  const seen = performance.now()
   const target = await lookAtTarget(context, path, { parents, signal })
   judgeBoth(target.present)
   const digester = digesterFor(options)
@@ -68,6 +69,7 @@ export async function makeObject(
     return await around(async () => {
       const committed = await commit(context, {
         target,
+        seen,
         parents,
         judge: judgeBoth,
         isConditional: isInParts ? conditionalComplete : conditionalPut,
