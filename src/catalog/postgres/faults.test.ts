@@ -305,7 +305,7 @@ it('removes in time what has expired, a while after, and never what was renewed'
   await catalog.swap('g', 'old7', bytes('2'), undefined, new Date(clock.now() + 3600_000))
   clock.advanceSeconds(60)
   await write()
-  await expect.poll(left).toEqual({ items: 2, counters: 0 })
+  await expect.poll(left, { timeout: 15_000 }).toEqual({ items: 2, counters: 0 })
   expect(text((await catalog.get('g', 'old7'))?.value)).toBe('2')
 }, 60_000)
 

@@ -133,6 +133,7 @@ export class PostgresCatalog implements Catalog {
   async transaction(changes: readonly Change[]): Promise<boolean> {
     checkChanges(changes)
     return this.#run(async () => {
+      if (changes.length === 0) return true
       // All go through the rows in the same order, so that none waits for one that waits for it.
       const prepared = changes.map((change) => this.#prepared(change)).sort(byKey)
       const attempt = async (link: Link): Promise<boolean> => {

@@ -94,5 +94,5 @@ export function codeOf(error: unknown): string {
 function isHopeless(error: unknown): boolean {
   const code = codeOf(error)
   if (/^(?:28|3D|42|0A)/.test(code) || code === 'ENOTFOUND') return true
-  return code === '' && error instanceof Error && /timeout|SSL|certificate|credentials/i.test(error.message)
+  return code === '' && error instanceof Error && /timeout|SSL|certificate|credentials|password/i.test(error.message)
 }
