@@ -1,10 +1,15 @@
-import { createServer } from 'node:net'
 import { getEventListeners, once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer as createSecureServer } from 'node:https'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { answer, cut, cutAfter, hang, openScriptedServer, s3Error } from '../../../test/scripted-server.js'
 import type { ScriptedServer } from '../../../test/scripted-server.js'
 import { ManualClock } from '../../core/clock.js'
 import { Failure, isFailure } from '../../core/failure.js'
+import { openCertificate } from '../../transport/self-signed.js'
 import { errorCodeOf } from '../s3/service-errors.js'
 import { createAwsClient } from './aws-client.js'
 import type { AwsClient, AwsClientLimits, AwsClientOptions } from './aws-client.js'
@@ -91,6 +96,24 @@ describe('a service that fails for good', () => {
       text += `${error.message} ${JSON.stringify(error)} `
     expect(text).toContain('ECONNREFUSED')
     expect(text).not.toMatch(/a token|a secret|Signature/)
+  })
+
+  it('is unavailable where nobody vouches for its certificate, and is sent nothing', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'postern-tls-'))
+    const { cert, key } = await openCertificate({ directory, hosts: [] })
+    let requests = 0
+    const secure = createSecureServer({ cert, key }, (_, response) => {
+      requests += 1
+      response.end()
+    }).listen(0, '127.0.0.1')
+    await once(secure, 'listening')
+    const { port } = secure.address() as { port: number }
+    const away = clientOf({ endpoint: new URL(`https://localhost:${port}`) })
+    expect((await failureOf(away.send(get))).kind).toBe('unavailable')
+    expect(requests).toBe(0)
+    away.close()
+    secure.close()
+    rmSync(directory, { recursive: true })
   })
 
   it('is unavailable where it takes connections and speaks no HTTP', async () => {
