@@ -1,7 +1,7 @@
 import { Failure, isFailure } from '../core/failure.js'
 import { isWithin, parentOf, rebase, rootPath, type StorePath } from '../core/path.js'
 import { notDirectory, notFound } from './refusals.js'
-import { copyFile, isSame } from './replicate/copy-file.js'
+import { copyFile, isSame, type CopiedFile } from './replicate/copy-file.js'
 import { sideBySide } from './replicate/side-by-side.js'
 import type { TreeEnd } from './replicate/side-by-side.js'
 import type { Entry, Store } from './store.js'
@@ -150,12 +150,12 @@ class Replication {
     }
     const to = rebase(path, rootPath, this.#target.path)
     const ends = { source: this.#source, target: this.#target, from: source.path, to }
-    const copyOnce = (): Promise<Entry> => copyFile({ ...ends, verify, signal, onBytes })
-    const copied = dryRun ? source : await this.#inPlaceOf('directory', to, copyOnce)
+    const copyOnce = (): Promise<CopiedFile> => copyFile({ ...ends, verify, signal, onBytes })
+    const unread = { bytes: source.size, hasAttributes: false }
+    const { bytes, hasAttributes } = dryRun ? unread : await this.#inPlaceOf('directory', to, copyOnce)
     this.#counts.copied += 1
-    this.#counts.bytes += copied.size
-    const hasAttributes = Object.keys(copied.attributes ?? {}).length > 0
-    this.#tell({ what: 'copied', path, isDirectory: false, bytes: copied.size, hasAttributes })
+    this.#counts.bytes += bytes
+    this.#tell({ what: 'copied', path, isDirectory: false, bytes, hasAttributes })
   }
 
   async #startDirectory(path: StorePath, source: Entry): Promise<void> {

@@ -2,7 +2,7 @@ import { Failure, isFailure } from '../../core/failure.js'
 import type { StorePath } from '../../core/path.js'
 import { contentBytes } from '../content-bytes.js'
 import { Digester } from '../digester.js'
-import type { Content, Digests, DigestName, Entry, WriteOptions } from '../store.js'
+import type { Attributes, Content, Digests, DigestName, Entry, WriteOptions } from '../store.js'
 import type { TreeEnd } from './side-by-side.js'
 
 /** One file on its way from one tree to another. */
@@ -18,6 +18,12 @@ export interface FileCopy {
   readonly onBytes: (count: number) => void
 }
 
+export interface CopiedFile {
+  readonly bytes: number
+  /** Attributes went along. */
+  readonly hasAttributes: boolean
+}
+
 /** Seconds since the epoch with a fraction, as rclone and s3fs keep it. */
 const timeAttribute = 'x-amz-meta-mtime'
 /** `st_mode` as a decimal number, as s3fs keeps it. */
@@ -29,19 +35,20 @@ const executableMode = String(0o100755)
  * nothing. Throws like `Store.open` and `Store.write`, and `bad-digest` where what was read is not what the source says of
  * itself (nothing is written then), or what was written is not what was read (it is removed then).
  */
-export async function copyFile(copy: FileCopy): Promise<Entry> {
+export async function copyFile(copy: FileCopy): Promise<CopiedFile> {
   const { source, target, from, to, signal } = copy
   const content = await source.store.open(from, { signal })
   const { entry } = content
   const digester = copy.verify ? new Digester(['md5', 'sha256']) : undefined
   try {
+    const facts = factsFor(copy, entry)
     const { entry: written } = await target.store.write(to, watched(content, digester, copy), {
-      ...factsFor(copy, entry),
+      ...facts,
       knownDigests: () => ({ ...entry.digests, ...(digester && { md5: digester.digests().md5 }) }),
       signal,
     })
     if (digester !== undefined) await verify(copy, written, digester.digests())
-    return entry
+    return { bytes: entry.size, hasAttributes: Object.keys(facts.attributes).length > 0 }
   } finally {
     // A body that nobody has pulled closes nothing.
     await content.close()
@@ -87,7 +94,7 @@ async function* watched(content: Content, digester: Digester | undefined, copy: 
 }
 
 /** What goes along with the bytes, as the target can keep it. */
-function factsFor({ source, target }: FileCopy, entry: Entry): WriteOptions {
+function factsFor({ source, target }: FileCopy, entry: Entry): WriteOptions & { readonly attributes: Attributes } {
   const executable = isExecutable(source, entry)
   const own = source.isObjects === true ? [timeAttribute, modeAttribute] : []
   const attributes = Object.fromEntries(Object.entries(entry.attributes ?? {}).filter(([name]) => !own.includes(name)))
