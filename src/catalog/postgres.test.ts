@@ -89,6 +89,17 @@ describe('what cannot be opened', () => {
     })
   })
 
+  it('one that cannot hold every name', async () => {
+    await server.query(
+      'postgres',
+      "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE_PROVIDER libc LOCALE 'C'",
+    )
+    expect(await refusal(openPostgresCatalog({ at: server.url('latin'), clock }))).toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringContaining('has the encoding LATIN1') as unknown,
+    })
+  })
+
   it('a database of a newer Postern, naming both schemas', async () => {
     const at = await newUrl()
     await (await openPostgresCatalog({ at, clock })).catalog.close()

@@ -46,6 +46,7 @@ const versionTable =
   'CREATE TABLE IF NOT EXISTS postern_schema (version integer NOT NULL PRIMARY KEY, applied bigint NOT NULL)'
 
 const present: Statement = { name: 'postern_schema', text: 'SELECT max(version) FROM postern_schema' }
+const encoding: Statement = { name: 'postern_encoding', text: "SELECT current_setting('server_encoding')" }
 const record: Statement = {
   name: 'postern_schema_record',
   text: 'INSERT INTO postern_schema (version, applied) VALUES ($1, $2) ON CONFLICT (version) DO NOTHING',
@@ -69,9 +70,14 @@ export interface SchemaNeeds {
   readonly known?: readonly Migration[]
 }
 
-/** Looks what is to be done, and does nothing. Throws `unsupported` for the database of a newer Postern. */
+/**
+ * Looks what is to be done, and does nothing. Throws `unsupported` for the database of a newer Postern, and for one that
+ * cannot hold every name.
+ */
 export async function planMigration(needs: SchemaNeeds): Promise<MigrationPlan> {
   const { dialect, known = migrations } = needs
+  // Aurora DSQL has no other.
+  if (dialect === 'postgres') await refuseOtherEncodings(needs.connections)
   const from = await presentVersion(needs.connections)
   const to = known.length
   if (from > to)
@@ -108,6 +114,16 @@ export async function prepareSchema(needs: SchemaNeeds): Promise<void> {
       `The catalog's database has schema ${from}, this Postern needs ${to}: run "postern migrate --apply" first.`,
     )
   await migrate(needs)
+}
+
+async function refuseOtherEncodings(connections: Connections): Promise<void> {
+  const { rows } = await persistently(() => connections.ask(encoding, []), harmless)
+  const name = String(rows[0]?.[0])
+  if (name !== 'UTF8')
+    throw new Failure(
+      'unsupported',
+      `The catalog's database has the encoding ${name}: use one that was made with ENCODING 'UTF8'.`,
+    )
 }
 
 async function presentVersion(connections: Connections): Promise<number> {
