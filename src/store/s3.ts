@@ -13,7 +13,10 @@ import { presign } from './s3/presign.js'
 import { removeOne } from './s3/remove.js'
 import { S3PartRooms } from './s3/rooms.js'
 import type { S3Service } from './s3/service.js'
+import { sweep, type SweepOptions, type Swept } from './s3/sweep.js'
 import { copyOne, moveOne } from './s3/transfer.js'
+import { sweep, type Swept, type SweepOptions } from './s3/sweep.js'
+import { copiesAtOnce } from './s3/tree-keys.js'
 import { copyTree, moveTree, removeTree } from './s3/trees.js'
 import { localTurns, type Turns } from './s3/turns.js'
 import { writeObject } from './s3/write.js'
@@ -53,6 +56,8 @@ export interface S3Store extends Store {
   assemble(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written>
   presign(request: PresignRequest): Promise<URL>
   readonly parts: PartRooms
+  /** Removes what crashed processes left behind, and finishes or takes back what they were moving; gives how much. */
+  sweep(options?: SweepOptions): Promise<Swept>
 }
 
 /** Opens a bucket as a store. What it is not able to do as others do it: docs/decisions/0024-objects-are-plain-keys.md. */
@@ -61,6 +66,7 @@ export async function openS3Store(options: S3StoreOptions): Promise<S3Store> {
 }
 
 class BucketStore implements S3Store {
+  readonly concurrency = copiesAtOnce
   readonly #context: S3Context
   readonly parts: PartRooms
   readonly #background = new Set<Promise<unknown>>()
@@ -138,6 +144,14 @@ class BucketStore implements S3Store {
 
   async presign(request: PresignRequest): Promise<URL> {
     return await presign(this.#context, request)
+  }
+
+  async sweep(options?: SweepOptions): Promise<Swept> {
+    return await sweep(this.#context, options)
+  }
+
+  async sweep(options?: SweepOptions): Promise<Swept> {
+    return await sweep(this.#context, options)
   }
 
   async settle(): Promise<void> {
