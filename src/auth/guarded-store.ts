@@ -247,7 +247,7 @@ function demandAllBelow(rights: Rights, actions: readonly Action[], path: StoreP
 async function shortWay(
   rights: Rights,
   path: StorePath,
-  itself = (): Promise<void> => rights.checkLocks(path, 'self', true),
+  itself = (): Promise<unknown> => rights.checkLocks(path, 'self', true),
 ): Promise<void> {
   try {
     await rights.checkLocks(path, 'tree', true)

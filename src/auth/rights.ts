@@ -84,14 +84,19 @@ export class Rights {
     }
   }
 
-  /** Locks against putting something at a path. A name that is there already does not change its parent. */
-  async checkPut(path: StorePath): Promise<void> {
+  /**
+   * Locks against putting something at a path; throws `locked`. Those on the parent keep new names out: where they do,
+   * resolves to what would be said of one, for what is there already may be replaced.
+   */
+  async checkPut(path: StorePath): Promise<Failure | undefined> {
     try {
       await this.checkLocks(path, 'self', true)
     } catch (error) {
       if (!isFailure(error, 'locked') || (await this.#store.stat(path)) === undefined) throw error
       await this.checkLocks(path, 'self', false)
+      return error
     }
+    return undefined
   }
 
   /** The most bytes that may be put there. */
@@ -113,17 +118,25 @@ export class Rights {
     try {
       // A body so short is here before anybody could know of the commit.
       if (options.length !== undefined && options.length <= shortBytes) step.prepare()
-      await this.checkPut(path)
+      const noNewName = await this.checkPut(path)
       const makesParents = options.parents === true && (await this.#checkParents(path))
       const beforeCommit = async (staged: Staged): Promise<void> => {
         if (staged.size > most) throw tooLarge(most)
         if (options.beforeCommit !== undefined) await options.beforeCommit(staged)
         await step.begin()
-        await this.checkPut(path)
+        const since = await this.checkPut(path)
+        // It could go before it is replaced, and only a condition keeps it from being made again then.
+        if (since !== undefined && noNewName === undefined) throw since
         if (makesParents) await this.#checkParents(path)
       }
       const signal = eitherSignal(options.signal, step.signal)
-      return await commit(Object.assign({}, put, { beforeCommit }, signal && { signal }))
+      const there = noNewName && put.ifMatch === undefined ? { ifMatch: '*' as const } : undefined
+      try {
+        return await commit(Object.assign({}, put, { beforeCommit }, signal && { signal }, there))
+      } catch (error) {
+        if (there === undefined || !isFailure(error, 'precondition')) throw error
+        throw (await this.#store.stat(path)) === undefined ? noNewName : error
+      }
     } catch (error) {
       throw await this.#explained(error, path, options, put)
     } finally {

@@ -9,7 +9,7 @@ import { group } from './lock-records.js'
 import type { Lock, LockHolder, LockRequest, Locks } from './locks.js'
 import { openMemoryCatalog } from './memory.js'
 import { openSqliteCatalog } from './sqlite.js'
-import { ManualClock } from '../core/clock.js'
+import { ManualClock, type Clock } from '../core/clock.js'
 import { isFailure, type FailureKind } from '../core/failure.js'
 import { isWithin, parentOf, toPath, type StorePath } from '../core/path.js'
 
@@ -373,15 +373,58 @@ describe('check', () => {
   })
 })
 
-describe('forget', () => {
-  it('drops what is at and below a path, and nothing beside it', async () => {
+describe('rooted and end', () => {
+  const end = async (path: string, extent: 'self' | 'tree'): Promise<void> =>
+    locks.end(await locks.rooted(toPath(path), extent))
+
+  it('drop what is at and below a path, and nothing beside it', async () => {
     const long = `/a/${'x'.repeat(250)}/${'y'.repeat(250)}`
     for (const path of ['/a', '/a/b', '/a/b/c', long, '/a-b', '/ab', '/b']) await take(path)
-    await locks.forget(toPath('/a'), 'tree')
+    await end('/a/b', 'self')
+    expect((await everything()).map(({ path }) => path)).toHaveLength(6)
+    await end('/a', 'tree')
     expect((await everything()).map(({ path }) => path).sort()).toEqual(['/a-b', '/ab', '/b'])
-    await locks.forget(toPath('/nothing'), 'tree')
-    await locks.forget(toPath('/'), 'tree')
+    await end('/nothing', 'tree')
+    await end('/', 'tree')
     expect(await everything()).toEqual([])
+  })
+
+  it('leave what has come since', async () => {
+    await take('/a', shared, alice)
+    const over = await locks.rooted(toPath('/a'), 'self')
+    const later = await take('/a', shared, bob)
+    await locks.end(over)
+    expect((await everything()).map(({ token }) => token)).toEqual([later.token])
+  })
+})
+
+describe('machines that share a catalog', () => {
+  it('do not take over a lock before its time is up, though their clock is ahead', async () => {
+    const ahead: Clock = { now: () => clock.now() + 2000 }
+    const [slow, fast] = [clock, ahead].map((each) => catalogLocks(catalog, each, { shared: true }))
+    const wanted = { path: toPath('/a'), ...exclusive, timeoutSeconds: 100 }
+    const held = await slow!.take({ ...wanted, principal: alice })
+    expect(held.expires).toBe(clock.now() + 100_000)
+    const write = { path: toPath('/a'), extent: 'self', membership: false } as const
+    clock.advanceSeconds(99.9)
+    expect(await kindOf(fast!.take({ ...wanted, principal: bob }))).toBe('locked')
+    expect(await kindOf(fast!.check(write, nobody))).toBe('locked')
+    // Its owner may go on with it in the last moment, at either machine.
+    expect(await kindOf(fast!.refresh(toPath('/a'), holding(alice, held), 100))).toBe('fine')
+    clock.advanceSeconds(107)
+    expect(await kindOf(fast!.take({ ...wanted, principal: bob }))).toBe('fine')
+  })
+
+  it('keep a lock whose time was prolonged at the one that is behind', async () => {
+    const behind: Clock = { now: () => clock.now() - 2000 }
+    const [slow, fast] = [behind, clock].map((each) => catalogLocks(catalog, each, { shared: true }))
+    const wanted = { path: toPath('/a'), ...exclusive, timeoutSeconds: 100 }
+    const held = await fast!.take({ ...wanted, principal: alice })
+    clock.advanceSeconds(90)
+    // Its client counts a hundred seconds from here.
+    await slow!.refresh(toPath('/a'), holding(alice, held), 100)
+    clock.advanceSeconds(99.9)
+    expect(await kindOf(fast!.take({ ...wanted, principal: bob }))).toBe('locked')
   })
 })
 

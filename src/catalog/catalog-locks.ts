@@ -77,8 +77,7 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
   async function confirm(lock: Lock, locks: readonly StoredLock[], version: string | undefined): Promise<void> {
     for (let found = { locks, version }; ; found = await table.read(lock.path)) {
       const now = clock.now()
-      if (!found.locks.some(({ token, expires }) => token === lock.token && expires > now))
-        throw new Failure('unavailable', 'The lock could not be taken in time. Try again.', { retryAfterSeconds: 1 })
+      if (!found.locks.some(({ token, expires }) => token === lock.token && expires > now)) throw lateLock()
       const next = found.locks.map((each) => (each.token === lock.token ? lock : each))
       if ((await table.write(lock.path, next, found.version)) !== false) return
     }
@@ -133,8 +132,7 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
     await confirm(lock, locks, version)
   }
 
-  /** Writes a lock that others can see from then on. Undefined where what it was taken for has gone since. */
-  async function takeOnce({ timeoutSeconds, ...wanted }: LockRequest): Promise<Lock | undefined> {
+  async function takeAt({ timeoutSeconds, ...wanted }: LockRequest): Promise<Lock> {
     const lock: Lock = {
       ...wanted,
       token: `opaquelocktoken:${randomUUID()}`,
@@ -142,12 +140,15 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
     }
     try {
       if (!(await takeAtOnce(lock))) await takeInSteps(lock)
-      // A resource that has gone meanwhile took the lock with it.
-      return (await commits.past(lock)) ? await renewed(lock.path, lock.token, timeoutSeconds) : lock
+      if (!(await commits.past(lock))) return lock
+      // Its time begins when it is told. It is gone where who shares it has removed what it was on.
+      const told = await renewed(lock.path, lock.token, timeoutSeconds)
+      if (told !== undefined) return told
     } catch (error) {
       await withdraw(lock)
       throw error
     }
+    throw lateLock()
   }
 
   /** The lock, prolonged from now; undefined where it is no more. */
@@ -165,11 +166,7 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
   const self: Locks = {
     async take(request) {
       await census.admit(request.principal, catalog, clock)
-      for (let round = 0; round < maxRounds; round++) {
-        const lock = await takeOnce(request)
-        if (lock !== undefined) return lock
-      }
-      throw new Failure('unavailable', 'What is to be locked comes and goes. Try again.', { retryAfterSeconds: 1 })
+      return takeAt(request)
     },
 
     async refresh(path, holder, timeoutSeconds) {
@@ -245,16 +242,22 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
       }
     },
 
-    async forget(path, extent) {
-      const gone: string[] = []
-      const below = async (): Promise<void> => {
-        for await (const items of catalog.list(group, { prefix: treePrefix(path) }))
-          for (const item of items) if (isWithin(decode(item).path, path)) gone.push(item.name)
-      }
-      const name = recordName(path)
-      const [own] = await Promise.all([catalog.get(group, name), extent === 'tree' ? below() : undefined])
-      if (own !== undefined) gone.push(name)
-      await together(gone.map((each) => catalog.swap(group, each, undefined, 'any')))
+    async rooted(path, extent) {
+      const below = extent === 'tree' ? collected(self.below(path)) : nothing
+      const [own, deeper] = await Promise.all([table.glance(path), below])
+      return own.locks.length === 0 ? deeper : [...own.locks.filter(confirmed), ...deeper]
+    },
+
+    async end(over) {
+      await together(
+        [...byRoot(over)].map(([path, of]) => {
+          const tokens = new Set(of.map(({ token }) => token))
+          return table.update(path, (locks) => {
+            const rest = locks.filter(({ token }) => !tokens.has(token))
+            return rest.length === locks.length ? locks : rest
+          })
+        }),
+      )
     },
   }
   return self
@@ -272,5 +275,7 @@ const provisionalMilliseconds = 10_000
 const maxPerResource = 100
 /** More than the two seconds that clocks may differ. */
 const graceMilliseconds = 5000
-/** How often a lock is taken again whose resource went meanwhile. */
-const maxRounds = 5
+
+function lateLock(): Failure {
+  return new Failure('unavailable', 'The lock could not be taken in time. Try again.', { retryAfterSeconds: 1 })
+}

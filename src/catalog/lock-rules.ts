@@ -44,8 +44,10 @@ export function excludes(one: Pick<Lock, 'scope'>, other: Pick<Lock, 'scope'>): 
 }
 
 /** Locks by their root. */
-export function byRoot(locks: readonly Lock[]): ReadonlyMap<StorePath, readonly Lock[]> {
-  const roots = new Map<StorePath, Lock[]>()
+export function byRoot<Each extends Pick<Lock, 'path'>>(
+  locks: readonly Each[],
+): ReadonlyMap<StorePath, readonly Each[]> {
+  const roots = new Map<StorePath, Each[]>()
   for (const lock of locks) {
     const known = roots.get(lock.path)
     if (known === undefined) roots.set(lock.path, [lock])

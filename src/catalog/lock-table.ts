@@ -32,6 +32,13 @@ export class LockTable {
     return this.#found(path, name, await this.#catalog.get(group, name))
   }
 
+  /** The same, without waiting where the engine can do so. */
+  async glance(path: StorePath): Promise<FoundRecord> {
+    const name = recordName(path)
+    const known = this.#catalog.glance?.(group, [name])
+    return this.#found(path, name, known === undefined ? await this.#catalog.get(group, name) : known[0])
+  }
+
   /** The record with nothing but its live locks: whoever decoded it last has made that of it already. */
   live(record: LockRecord): LockRecord {
     const past = this.#clock.now() - this.#grace

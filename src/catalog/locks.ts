@@ -61,6 +61,8 @@ export interface Locks {
   commit(writes: readonly LockedWrite[]): Commit
   /** Throws `locked` (`lock-token-submitted`, path of the lock root) unless the holder may make this write. */
   check(write: LockedWrite, holder: LockHolder): Promise<void>
-  /** Drops every lock at a path that is gone, and for a `tree` below it (RFC 4918 §9.6.1). */
-  forget(path: StorePath, extent: 'self' | 'tree'): Promise<void>
+  /** Those that end with a path, at it and for a `tree` below it (RFC 4918 §9.6.1): to be asked before it goes. */
+  rooted(path: StorePath, extent: 'self' | 'tree'): Promise<readonly Lock[]>
+  /** Ends these locks, whoever holds them; those that have come since stay. */
+  end(locks: readonly Pick<Lock, 'path' | 'token'>[]): Promise<void>
 }

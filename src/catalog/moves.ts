@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Catalog, Item } from './catalog.js'
-import type { Locks } from './locks.js'
-import type { Properties, Property } from './properties.js'
+import type { Lock, Locks } from './locks.js'
+import type { Properties, Property, Seen } from './properties.js'
 import { together } from './together.js'
 import { systemClock, type Clock } from '../core/clock.js'
 import { isFailure } from '../core/failure.js'
@@ -29,6 +29,8 @@ const group = 'moves'
 /** For so long nobody else takes a move for dead; whoever makes it says again and again that it lives. */
 const aliveMilliseconds = 60_000
 const renewalMilliseconds = 20_000
+/** In characters: properties take up most of a record. */
+const mostLocksLength = 10_000
 /** Clocks of machines differ. */
 const graceMilliseconds = 5000
 
@@ -43,6 +45,10 @@ interface Move {
   /** Of a file: what it takes along, and how it is known. */
   readonly properties?: readonly Property[]
   readonly etag?: string
+  /** Of a file: the version of the properties that the target had. */
+  readonly before?: string
+  /** The locks that end with it, as far as a record has room for them. */
+  readonly locks: readonly EndingLock[]
   /** The target has all of its properties: what the source still has may go. */
   readonly copied?: true
 }
@@ -55,12 +61,14 @@ export function catalogMoves(store: Store, records: Records): Moves {
   const { catalog, locks, properties, clock = systemClock } = records
 
   async function noted<Result>(
-    move: Pick<Move, 'from' | 'to' | 'properties' | 'etag'>,
+    move: Pick<Move, 'from' | 'to' | 'properties' | 'etag' | 'before'>,
+    known: Known,
     moveOnMedium: () => Promise<Result>,
   ): Promise<Result> {
     const name = randomUUID()
+    const ending = asManyAsFit(known.over)
     const begun = clock.now()
-    const next = (): Move => ({ ...move, begun, alive: clock.now() + aliveMilliseconds })
+    const next = (): Move => ({ ...move, locks: ending, begun, alive: clock.now() + aliveMilliseconds })
     await catalog.swap(group, name, encode(next()), undefined)
     const renewal = setInterval(() => {
       catalog.swap(group, name, encode(next()), 'any').catch(() => undefined)
@@ -76,33 +84,60 @@ export function catalogMoves(store: Store, records: Records): Moves {
     }
     clearInterval(renewal)
     // A catalog that fails here keeps the intent: it is mended later.
-    await follow(store, records, name, next())
+    await follow(store, records, name, next(), known)
     return result
   }
 
   return {
     async file(from, to, moveOnMedium) {
-      const [source, target] = await properties.look([from, to])
+      const [over, [source, target]] = await Promise.all([locks.rooted(from, 'self'), properties.look([from, to])])
       if (source?.version !== undefined || target?.version !== undefined) {
         const etag = (await store.stat(from))?.etag
-        return noted(
-          { from, to, properties: source?.properties ?? [], ...(etag !== undefined && { etag }) },
-          moveOnMedium,
-        )
+        const before = target?.version
+        const move = {
+          ...{ from, to, properties: source?.properties ?? [] },
+          ...(etag !== undefined && { etag }),
+          ...(before !== undefined && { before }),
+        }
+        return noted(move, { over, ...(target && { target }) }, moveOnMedium)
       }
       const result = await moveOnMedium()
-      await locks.forget(from, 'self')
+      await locks.end(over)
       return result
     },
 
     async tree(from, to, moveOnMedium) {
-      const [some, left] = await Promise.all([properties.anyWithin(from), properties.anyWithin(to)])
-      if (some || left) return noted({ from, to }, moveOnMedium)
+      const [over, some, left] = await Promise.all([
+        locks.rooted(from, 'tree'),
+        properties.anyWithin(from),
+        properties.anyWithin(to),
+      ])
+      if (some || left) return noted({ from, to }, { over }, moveOnMedium)
       const result = await moveOnMedium()
-      await locks.forget(from, 'tree')
+      await locks.end(over)
       return result
     },
   }
+}
+
+/** What whoever makes a move knows of its ends from before. */
+interface Known {
+  readonly over: readonly EndingLock[]
+  readonly target?: Seen
+}
+
+/** Whatever the target has in another version than that has come since. */
+function seenBefore({ to, before }: Move): Seen {
+  return { path: to, version: before, properties: [] }
+}
+
+type EndingLock = Pick<Lock, 'path' | 'token'>
+
+function asManyAsFit(locks: readonly EndingLock[]): readonly EndingLock[] {
+  let length = 0
+  return locks
+    .map(({ path, token }) => ({ path, token }))
+    .filter((lock) => (length += JSON.stringify(lock).length) < mostLocksLength)
 }
 
 function ignoreFailure(error: unknown): void {
@@ -110,18 +145,25 @@ function ignoreFailure(error: unknown): void {
 }
 
 /** The catalog's part of a move. Stopped anywhere, it can be begun again: nothing goes before its copy is known to be whole. */
-async function follow(store: Store, records: Records, name: string, move: Move): Promise<void> {
+async function follow(
+  store: Store,
+  records: Records,
+  name: string,
+  move: Move,
+  known: Known = { over: move.locks },
+): Promise<void> {
   const { catalog, locks, properties } = records
   const { from, to, begun, copied } = move
   const extent = move.properties === undefined ? 'tree' : 'self'
   // Somebody may have made something there already.
   const isGone = extent === 'tree' || (await store.stat(from)) === undefined
+  const drop = isGone ? await properties.leaving(from, extent) : undefined
   if (copied !== true) {
     if (move.properties === undefined) await properties.copyTree(from, to, begun)
-    else await properties.give(isGone ? from : undefined, move.properties, to, begun)
+    else await properties.give(isGone ? from : undefined, move.properties, known.target ?? seenBefore(move))
     await catalog.swap(group, name, encode({ ...move, copied: true }), 'any')
   }
-  if (isGone) await together([properties.forget(from, extent), locks.forget(from, extent)])
+  await together([locks.end(known.over), ...(drop === undefined ? [] : [drop()])])
   await catalog.swap(group, name, undefined, 'any')
 }
 

@@ -181,7 +181,7 @@ describe('copyTree', () => {
   })
 })
 
-describe('forget and anyWithin', () => {
+describe('leaving and anyWithin', () => {
   it('reach what is at and below a path, and nothing beside it', async () => {
     await give('/a/b', `/a${long}`, '/a-b', '/ab')
     const any = (path: string): Promise<boolean> => properties.anyWithin(toPath(path))
@@ -193,10 +193,14 @@ describe('forget and anyWithin', () => {
       false,
     ])
     expect(await any(`/a${long}`.slice(0, 200))).toBe(false)
-    await properties.forget(toPath('/a'), 'tree')
+    await (
+      await properties.leaving(toPath('/a'), 'tree')
+    )()
     expect(await any('/a')).toBe(false)
     expect(await everything()).toEqual({ '/a-b': '/a-b', '/ab': '/ab' })
-    await properties.forget(toPath('/'), 'tree')
+    await (
+      await properties.leaving(toPath('/'), 'tree')
+    )()
     expect(await everything()).toEqual({})
   })
 
@@ -204,7 +208,9 @@ describe('forget and anyWithin', () => {
     await give('/')
     expect(await properties.anyWithin(toPath('/'))).toBe(true)
     expect(await properties.anyWithin(toPath('/a'))).toBe(false)
-    await properties.forget(toPath('/a'), 'tree')
+    await (
+      await properties.leaving(toPath('/a'), 'tree')
+    )()
     expect(await everything()).toEqual({ '/': '/' })
   })
 })

@@ -39,15 +39,15 @@ export interface Properties {
    * again, and again gives the same.
    */
   copyTree(from: StorePath, to: StorePath, begun?: number): Promise<void>
-  /**
-   * Gives a target what a source has, which may be gone from there already (undefined): then it is `kept`. What was set at
-   * the target after `begun` stays.
-   */
-  give(from: StorePath | undefined, kept: readonly Property[], to: StorePath, begun: number): Promise<void>
+  /** `replace` by what a source has now; it may have gone from there already (undefined): then by what was `kept`. */
+  give(from: StorePath | undefined, kept: readonly Property[], target: Seen): Promise<void>
   /** Whether anything at or below the path has properties. */
   anyWithin(path: StorePath): Promise<boolean>
-  /** Drops the properties of a path that is gone, and for a `tree` those below it. */
-  forget(path: StorePath, extent: 'self' | 'tree'): Promise<void>
+  /**
+   * Looks at the properties of a path, and for a `tree` at those below it. What it gives drops them, but for those that
+   * have changed since: to be called once the path is gone.
+   */
+  leaving(path: StorePath, extent: 'self' | 'tree'): Promise<() => Promise<void>>
 }
 
 /** The properties of a resource as they once were. */
@@ -100,9 +100,11 @@ export function catalogProperties(catalog: Catalog, clock: Clock = systemClock):
 
   /** The record of a path itself. */
   async function own(path: StorePath): Promise<readonly Found[]> {
-    const name = recordName(path)
-    const item = await catalog.get(group, name)
-    return item === undefined ? [] : [{ name, version: item.version, ...decode(item) }]
+    return foundIn(path, await catalog.get(group, recordName(path)))
+  }
+
+  function dropping(found: readonly Found[]): () => Promise<void> {
+    return () => together(found.map(({ name, version }) => catalog.swap(group, name, undefined, version)))
   }
 
   async function collect(path: StorePath): Promise<Map<StorePath, Found>> {
@@ -188,14 +190,9 @@ export function catalogProperties(catalog: Catalog, clock: Clock = systemClock):
       await together(gone.map(({ name, version }) => catalog.swap(group, name, undefined, version)))
     },
 
-    async give(from, kept, to, begun) {
-      const [target, source] = await Promise.all([own(to), from === undefined ? [] : own(from)])
-      const properties = source[0]?.properties ?? kept
-      const there = target[0]
-      const before = there?.properties ?? none
-      const isNewer = (there?.changed ?? 0) > begun
-      const seen = { path: to, version: there?.version, properties: before }
-      await replace(seen, isNewer ? merged(properties, before) : properties)
+    async give(from, kept, target) {
+      const [source] = from === undefined ? [] : await own(from)
+      await replace(target, source?.properties ?? kept)
     },
 
     async anyWithin(path) {
@@ -207,19 +204,12 @@ export function catalogProperties(catalog: Catalog, clock: Clock = systemClock):
       return item !== undefined || any
     },
 
-    async forget(path, extent) {
-      if (extent === 'self') {
-        const { version } = await read(path)
-        if (version !== undefined) await catalog.swap(group, recordName(path), undefined, 'any')
-        return
-      }
-      const drop = async (found: readonly Found[]): Promise<void> => {
-        await together(found.map(({ name }) => catalog.swap(group, name, undefined, 'any')))
-      }
-      const deeper = async (): Promise<void> => {
-        for await (const found of below(path)) await drop(found)
-      }
-      await together([own(path).then(drop), deeper()])
+    async leaving(path, extent) {
+      const known = catalog.glance?.(group, [recordName(path)])
+      const self = known === undefined ? own(path) : foundIn(path, known[0])
+      if (extent === 'self') return dropping(await self)
+      const [at, deeper] = await Promise.all([self, collect(path)])
+      return dropping([...at, ...deeper.values()])
     },
   }
 }
@@ -234,6 +224,10 @@ interface PropertyRecord {
 interface Found extends PropertyRecord {
   readonly name: string
   readonly version: string
+}
+
+function foundIn(path: StorePath, item: Item | undefined): readonly Found[] {
+  return item === undefined ? [] : [{ name: recordName(path), version: item.version, ...decode(item) }]
 }
 
 /** These and those, which count where both name the same. */

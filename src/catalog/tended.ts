@@ -1,6 +1,5 @@
 import { catalogMoves, type Records } from './moves.js'
 import { together } from './together.js'
-import { systemClock } from '../core/clock.js'
 import type { StorePath } from '../core/path.js'
 import { bound } from '../store/bound.js'
 import type { Store, Written } from '../store/store.js'
@@ -14,11 +13,14 @@ export type { Records } from './moves.js'
  * something that is gone is forgotten when a directory is made there.
  */
 export function tended(store: Store, records: Records): Store {
-  const { locks, properties, clock = systemClock } = records
+  const { locks, properties } = records
   const moves = catalogMoves(store, records)
 
-  async function forget(path: StorePath, extent: 'self' | 'tree'): Promise<void> {
-    await together([locks.forget(path, extent), properties.forget(path, extent)])
+  /** Of what goes, locks and properties go that were there before. */
+  async function gone(path: StorePath, extent: 'self' | 'tree', remove: () => Promise<void>): Promise<void> {
+    const [over, drop] = await Promise.all([locks.rooted(path, extent), properties.leaving(path, extent)])
+    await remove()
+    await together([locks.end(over), drop()])
   }
 
   /** What is made where nothing was begins without properties. */
@@ -37,15 +39,13 @@ export function tended(store: Store, records: Records): Store {
     write: (path, body, options) => fresh(path, () => store.write(path, body, options)),
 
     async makeDirectory(path, signal) {
+      const drop = await properties.leaving(path, 'tree')
       const entry = await store.makeDirectory(path, signal)
-      await properties.forget(path, 'tree')
+      await drop()
       return entry
     },
 
-    async remove(path, options) {
-      await store.remove(path, options)
-      await forget(path, 'self')
-    },
+    remove: (path, options) => gone(path, 'self', () => store.remove(path, options)),
 
     async copy(from, to, options) {
       const [source, target] = await properties.look([from, to])
@@ -57,17 +57,12 @@ export function tended(store: Store, records: Records): Store {
     move: (from, to, options) => moves.file(from, to, () => store.move(from, to, options)),
   }
   const { removeTree, moveTree, copyTree, assemble, parts } = bound(store)
-  if (removeTree !== undefined)
-    self.removeTree = async (path, signal) => {
-      await removeTree(path, signal)
-      await forget(path, 'tree')
-    }
+  if (removeTree !== undefined) self.removeTree = (path, signal) => gone(path, 'tree', () => removeTree(path, signal))
   if (moveTree !== undefined) self.moveTree = (from, to) => moves.tree(from, to, () => moveTree(from, to))
   if (copyTree !== undefined)
     self.copyTree = async (from, to, signal) => {
-      const begun = clock.now()
       const written = await copyTree(from, to, signal)
-      await properties.copyTree(from, to, begun)
+      await properties.copyTree(from, to)
       return written
     }
   if (assemble !== undefined) self.assemble = (to, pieces, options) => fresh(to, () => assemble(to, pieces, options))

@@ -110,7 +110,9 @@ class Trial implements Effects {
   }
 
   wrote(deed: Deed | undefined, path: StorePath, created: boolean, content: string, before: string | undefined): void {
-    this.#judge(deed, { path, extent: 'self', membership: created })
+    // What copies and moves take the place of may go meanwhile: the store has no condition for that.
+    const isNew = created && deed?.kind !== 'copy' && deed?.kind !== 'move'
+    this.#judge(deed, { path, extent: 'self', membership: isNew })
     const based = this.#basedOn.get(content)
     if (based?.why() === true && based.read !== before && (deed?.kind === 'edit' || deed?.kind === 'putIfMatch'))
       this.wrong.push(`${deed.kind} of ${path}: lost ${before ?? 'nothing'}, had read ${based.read ?? 'nothing'}`)
@@ -245,11 +247,10 @@ class Trial implements Effects {
   ): Promise<Told> {
     const holder = { principal: `test:${client}`, tokens: new Set<string>() }
     const { store, locks } = instance.for(holder)
-    const isNew = (await store.stat(path)) === undefined
     const lock = await locks.take({ path, scope, depth, principal: holder.principal, timeoutSeconds: seconds })
     const told = { client, lock, expires: lock.expires - instance.ahead, isTold: false, isOver: false }
     this.#told.push(told)
-    if (isNew) {
+    if ((await store.stat(path)) === undefined) {
       holder.tokens.add(lock.token)
       try {
         await store.write(path, text(''), { ifNoneMatch: '*', length: 0 })
@@ -285,8 +286,10 @@ class Trial implements Effects {
   }
 
   #judgeLocksLeft(tokens: ReadonlySet<string>): void {
+    // One that is shared ends with what another of its holders removes, even before it is told.
     for (const { lock, client, isTold } of this.#living())
-      if (isTold && !tokens.has(lock.token)) this.wrong.push(`the lock of ${client} on ${lock.path} is gone`)
+      if (isTold && lock.scope === 'exclusive' && !tokens.has(lock.token))
+        this.wrong.push(`the lock of ${client} on ${lock.path} is gone`)
   }
 
   /** What was acknowledged is there, unless something that came later, or at the same time, took it away. */

@@ -21,7 +21,6 @@ export async function lock(context: DavContext): Promise<HttpResponse> {
     return answer(context, await session.locks.refresh(target.path, holder, timeoutSeconds), 200, [])
   }
   const wanted = readLockInfo(info)
-  const before = await session.store.stat(target.path)
   const taken = await session.locks.take({
     path: target.path,
     depth,
@@ -30,9 +29,10 @@ export async function lock(context: DavContext): Promise<HttpResponse> {
     ...wanted,
   })
   const headers: Header[] = [['Lock-Token', `<${taken.token}>`]]
-  if (before !== undefined) return answer(context, taken, 200, headers)
   holder.tokens.add(taken.token)
   try {
+    // Nobody else makes or removes it from here on.
+    if ((await session.store.stat(target.path)) !== undefined) return answer(context, taken, 200, headers)
     await session.store.write(target.path, nothing(), { ifNoneMatch: '*', length: 0, signal: request.signal })
   } catch (error) {
     // Somebody else made it in the meantime: then it is locked, and that was the wish.
