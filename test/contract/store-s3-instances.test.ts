@@ -116,6 +116,24 @@ describe.each([
     }
   })
 
+  it('lose no file whose folder is removed meanwhile', async () => {
+    const stores = await open(2)
+    for (let round = 0; round < 30; round++) {
+      await stores[0]!.makeDirectory(p('/d'))
+      const [written, removed] = await Promise.all([
+        failureOf(stores[0]!.write(p('/d/f'), body('kept'))),
+        failureOf(stores[1]!.remove(p('/d'))),
+      ])
+      expect(['none not-empty', 'no-parent none', 'none none']).toContain(`${written} ${removed}`)
+      expect((await stores[0]!.stat(p('/d/f'))) !== undefined).toBe(written === 'none')
+      if (written !== 'none') continue
+      expect(await textOf(stores[1]!, '/d/f')).toBe('kept')
+      expect(await pathsBelow(stores[1]!, '/', { depth: 'infinity' })).toEqual(['/d', '/d/f'])
+      await stores[0]!.remove(p('/d/f'))
+      await stores[0]!.remove(p('/d'))
+    }
+  })
+
   it('make one file of a room', async () => {
     const stores = await open(3)
     const { parts } = ableTo(stores[0]!, 'parts')

@@ -39,6 +39,8 @@ export interface SinkOptions {
   readonly headers: ObjectHeaders
   /** All the bytes to come, where known: checked. */
   readonly length?: number | undefined
+  /** Up to so many are held in memory; `smallBytes` by default. */
+  readonly heldBytes?: number
   readonly digester?: Digester | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -172,7 +174,7 @@ export class ObjectSink {
     this.#count(chunk.length)
     this.#options.digester?.update(chunk)
     for (let at = 0; at < chunk.length;) {
-      const limit = partBytesOf(this.#numbers + 1, this.#options.length)
+      const limit = partBytesOf(this.#numbers + 1, this.#options.length, this.#options.heldBytes)
       if (this.#held.size >= limit) await this.#flush()
       const piece = chunk.subarray(at, at + limit - this.#held.size)
       if (this.#release === undefined && this.#held.size + piece.length > freeBytes) {
@@ -282,13 +284,13 @@ export class ObjectSink {
 }
 
 /** Bytes of the part of that number. Throws `too-large` for what no parts can hold. */
-export function partBytesOf(number: number, length: number | undefined): number {
+export function partBytesOf(number: number, length: number | undefined, least = smallBytes): number {
   if (length === undefined) {
-    const grown = smallBytes * 2 ** Math.floor((number - 1) / partsBeforeGrowth)
+    const grown = least * 2 ** Math.floor((number - 1) / partsBeforeGrowth)
     return Math.min(grown, mostGrownBytes)
   }
   const mebibyte = 2 ** 20
-  const bytes = Math.max(smallBytes, Math.ceil(length / maxParts / mebibyte) * mebibyte)
+  const bytes = Math.max(least, Math.ceil(length / maxParts / mebibyte) * mebibyte)
   if (bytes > maxObjectBytesAtOnce) throw tooLarge()
   return bytes
 }

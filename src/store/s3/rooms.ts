@@ -18,6 +18,9 @@ export const roomsPrefix = '.postern-parts/'
 /** The object that makes a room: where it is gone the room is, and what else lies there is a leftover. Holds the path of the file. */
 const roomName = 'room'
 
+/** Most parts that clients send go in one request. */
+const heldBytes = 16 * 2 ** 20
+
 /** Keys that one request removes. */
 const removedAtOnce = 1000
 
@@ -147,7 +150,7 @@ export class S3PartRooms implements PartRooms {
     const place = `${number}-${randomBytes(8).toString('hex')}`
     const key = keyOf(room, place)
     const digester = digesterFor(options)
-    const sink = new ObjectSink(this.#context, { key, headers: partHeaders, length, digester, signal })
+    const sink = new ObjectSink(this.#context, { key, headers: partHeaders, length, heldBytes, digester, signal })
     try {
       await fill(sink)
       await sink.finish()
