@@ -15,6 +15,7 @@ export function bound(store: Store): { -readonly [Key in keyof Store]: Store[Key
     move: (from, to, options) => store.move(from, to, options),
     permits: (action, path) => store.permits(action, path),
     close: () => store.close(),
+    ...(store.concurrency !== undefined && { concurrency: store.concurrency }),
     ...(store.settle && { settle: store.settle.bind(store) }),
     ...(store.removeTree && { removeTree: store.removeTree.bind(store) }),
     ...(store.moveTree && { moveTree: store.moveTree.bind(store) }),

@@ -51,6 +51,7 @@ type Optional = 'settle' | 'removeTree' | 'moveTree' | 'copyTree' | 'digest' | '
 class MountsStore implements Store {
   readonly #table: MountTable
   readonly parts: PartRooms | undefined
+  readonly concurrency: number | undefined
   readonly settle: Store['settle']
   readonly removeTree: Store['removeTree']
   readonly moveTree: Store['moveTree']
@@ -65,6 +66,8 @@ class MountsStore implements Store {
     const some = <Ability extends Optional>(name: Ability, method: Store[Ability]): Store[Ability] =>
       table.all.some(({ store }) => store[name] !== undefined) ? method : undefined
     this.parts = table.all.some(({ store }) => store.parts !== undefined) ? new MountedRooms(table) : undefined
+    const known = table.all.flatMap(({ store }) => store.concurrency ?? [])
+    this.concurrency = known.length > 0 ? Math.max(...known) : undefined
     this.settle = some('settle', () => this.#settle())
     this.removeTree = some('removeTree', (path, signal) => this.#removeTree(path, signal))
     this.moveTree = some('moveTree', (from, to) => this.#moveTree(from, to))

@@ -15,7 +15,6 @@ import { S3PartRooms } from './s3/rooms.js'
 import type { S3Service } from './s3/service.js'
 import { sweep, type SweepOptions, type Swept } from './s3/sweep.js'
 import { copyOne, moveOne } from './s3/transfer.js'
-import { sweep, type Swept, type SweepOptions } from './s3/sweep.js'
 import { copiesAtOnce } from './s3/tree-keys.js'
 import { copyTree, moveTree, removeTree } from './s3/trees.js'
 import { localTurns, type Turns } from './s3/turns.js'
@@ -144,10 +143,6 @@ class BucketStore implements S3Store {
 
   async presign(request: PresignRequest): Promise<URL> {
     return await presign(this.#context, request)
-  }
-
-  async sweep(options?: SweepOptions): Promise<Swept> {
-    return await sweep(this.#context, options)
   }
 
   async sweep(options?: SweepOptions): Promise<Swept> {

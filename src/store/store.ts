@@ -75,6 +75,9 @@ export interface Store {
 
   close(): Promise<void>
 
+  /** How many members of a tree are worth working on at once; 4 where it does not say. */
+  readonly concurrency?: number | undefined
+
   // Abilities that not every medium has: the method is then absent, or undefined.
 
   /** Makes all that was copied with `settle: 'later'` durable, at once. */

@@ -21,7 +21,8 @@ export interface Step {
 }
 
 const maxFailures = 1000
-const maxRunning = 4
+/** Steps under way at once, where the store does not say how many are of use. */
+const usualRunning = 4
 /** Listings kept half-read at once, so that a deep tree does not use up the descriptors. */
 const maxOpenListings = 32
 
@@ -82,7 +83,7 @@ export class TreeWork {
 
   /** Begins a step as soon as there is room for one more; its failure is kept. */
   async start(scope: Scope, step: Step, task: () => Promise<unknown>): Promise<void> {
-    while (this.#running.size >= maxRunning) await Promise.race(this.#running)
+    while (this.#running.size >= (this.#store.concurrency ?? usualRunning)) await Promise.race(this.#running)
     this.#check()
     if (this.#ended) return
     const running: Promise<void> = this.#attempt(scope, step, task).then(

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { contents, failureWithPathOf, faults, refusing, storeOf, tree } from '../../test/contract/store/refusing.js'
 import { Failure } from '../core/failure.js'
 import { toPath as p, type StorePath } from '../core/path.js'
+import { bound } from './bound.js'
 import type { Store } from './store.js'
 import { copyTree, moveTree, removeTree } from './tree.js'
 
@@ -310,5 +311,31 @@ describe('moveTree', () => {
       move: async () => Promise.reject(new Failure('locked', 'held', { path: p('/a') })),
     }
     expect(faults(await moveTree(store, p('/a'), p('/new'), { overwrite: false }))).toEqual(['locked /a/f'])
+  })
+})
+
+describe('how much is done at once', () => {
+  it.each([
+    [undefined, 4],
+    [1, 1],
+    [32, 32],
+  ])('follows the store, which says %s', async (concurrency, most) => {
+    const inner = await storeOf(...Array.from({ length: 100 }, (_, index) => `/d/${index}`))
+    let running = 0
+    let seen = 0
+    const store: Store = {
+      ...bound(inner),
+      ...(concurrency !== undefined && { concurrency }),
+      removeTree: undefined,
+      async remove(path, options) {
+        seen = Math.max(seen, ++running)
+        await new Promise((resolve) => setImmediate(resolve))
+        await inner.remove(path, options)
+        running--
+      },
+    }
+    expect((await removeTree(store, p('/d'))).failures).toEqual([])
+    expect(seen).toBe(most)
+    expect(bound(store).concurrency).toBe(concurrency)
   })
 })

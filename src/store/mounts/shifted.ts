@@ -43,6 +43,7 @@ export function shifted(store: Store, at: StorePath): Store {
       run(options.signal, async () => written(await store.move(inner(from), inner(to), options))),
     permits: (action, path) => store.permits(action, inner(path)),
     close: () => store.close(),
+    ...(store.concurrency !== undefined && { concurrency: store.concurrency }),
     ...(settle && { settle: () => run(undefined, () => settle.call(store)) }),
     ...(removeTree && {
       removeTree: (path: StorePath, signal?: AbortSignal) =>

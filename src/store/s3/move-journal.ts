@@ -85,20 +85,28 @@ export async function settleBelow(context: S3Context, ...paths: readonly StorePa
     })
 }
 
-/** Finishes or undoes all moves that nobody makes any more; gives their number. Of several who try, one does each. */
-export async function finishMoves(context: S3Context): Promise<number> {
+/**
+ * Finishes or undoes all moves that nobody makes any more: who has given no sign for so many milliseconds is dead. Gives
+ * their number. Of several who try, one does each.
+ */
+export async function finishMoves(context: S3Context, silence: number = aliveMilliseconds): Promise<number> {
   let finished = 0
   let now: number | undefined
   for await (const seen of entries(context)) {
     now ??= await timeThere(context)
-    if (await finish(context, seen, now)) finished++
+    if (await finish(context, seen, now, silence)) finished++
   }
   return finished
 }
 
 /** False where somebody else makes it, or begins to finish it. */
-async function finish(context: S3Context, { key, etag, modified, entry }: SeenEntry, now: number): Promise<boolean> {
-  if (!entry.over && modified + aliveMilliseconds > now) return false
+async function finish(
+  context: S3Context,
+  { key, etag, modified, entry }: SeenEntry,
+  now: number,
+  silence: number = aliveMilliseconds,
+): Promise<boolean> {
+  if (!entry.over && modified + silence > now) return false
   const { from, to, begun, copied } = entry
   const ended = entry.ended ?? (entry.over ? modified : modified + aliveMilliseconds)
   const note = new Note(context, key, { ...entry, over: false, ended }, etag)
@@ -252,7 +260,9 @@ function touches({ from, to }: Entry, paths: readonly StorePath[]): boolean {
 
 /** What time it is at the service, whatever the clock here says. */
 async function timeThere({ service }: S3Context): Promise<number> {
-  return (await service.put(clockKey, [])).modified
+  const { modified } = await service.put(clockKey, [])
+  await service.remove(clockKey)
+  return modified
 }
 
 function underWay(): Failure {

@@ -8,6 +8,8 @@ const dayMilliseconds = 24 * 3600 * 1000
 export interface SweepOptions {
   /** Milliseconds since the epoch; what began before was left by the dead. A day ago by default. */
   readonly before?: number
+  /** A move of which there was no sign for so many milliseconds is nobody's. */
+  readonly silence?: number
   readonly signal?: AbortSignal
 }
 
@@ -24,9 +26,9 @@ export interface Swept {
  * three are tried; throws the first failure.
  */
 export async function sweep(context: S3Context, options: SweepOptions = {}): Promise<Swept> {
-  const { before = Date.now() - dayMilliseconds, signal } = options
+  const { before = Date.now() - dayMilliseconds, silence, signal } = options
   const [moves, uploads, tests] = await Promise.allSettled([
-    finishMoves(context),
+    finishMoves(context, silence),
     abortUploads(context, before, signal),
     removeTests(context, before, signal),
   ])
