@@ -24,7 +24,7 @@ export interface SqliteOptions {
    * process only.
    */
   readonly durability: 'full' | 'fast'
-  /** Groups that a power cut may set back by some seconds, so that nobody waits for the disk. Default: locks, which may end early (RFC 4918 §6.6). */
+  /** Groups that a power cut may set back by some seconds, so that nobody waits for the disk. Default: locks, which may end early (RFC 4918 §6.6), and what processes tell each other of work that a power cut ends. */
   readonly fleeting?: readonly string[]
   /** Remember what was read, where the system lets us see without a call whether it still holds (default: true). */
   readonly cached?: boolean
@@ -99,7 +99,7 @@ class SqliteCatalog implements Catalog {
 
   constructor(
     database: Database,
-    { clock, durability, fleeting = ['locks'] }: SqliteOptions,
+    { clock, durability, fleeting = ['locks', 'commits', 'turns'] }: SqliteOptions,
     cache: ReadCache | undefined,
     log: WalSync,
   ) {
