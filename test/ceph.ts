@@ -181,40 +181,38 @@ keyring = ${home}/keyring
 `
 }
 
-/** What runs beside the test; ends with it in any case. */
+/** Ends the program when the test closes its input, which happens also where the test is killed. */
+const untilInputEnds = '"$@" </dev/null & program=$!; { cat >/dev/null; kill -9 $program; } <&3 & wait $program'
+
+/** What runs beside the test, and ends with it in any case. */
 class Programs {
   readonly #children = new Set<ChildProcess>()
   #isStopping = false
-  readonly #onExit = (): void => {
-    for (const child of this.#children) child.kill('SIGKILL')
-  }
-
-  constructor() {
-    process.on('exit', this.#onExit)
-  }
 
   get areRunning(): boolean {
     return this.#children.size > 0
   }
 
   start(program: string, args: readonly string[], { again = false }: { readonly again?: boolean } = {}): void {
-    const child = spawn(program, args, { stdio: 'ignore' })
+    const child = spawn('sh', ['-c', untilInputEnds, 'sh', program, ...args], {
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    })
     this.#children.add(child)
     child.on('error', () => this.#children.delete(child))
     child.on('exit', (code) => {
       this.#children.delete(child)
+      child.stdio[3]?.destroy()
       if (again && code !== 0 && !this.#isStopping) this.start(program, args, { again })
     })
   }
 
   async stop(): Promise<void> {
     this.#isStopping = true
-    process.off('exit', this.#onExit)
     await Promise.all(
       [...this.#children].map(async (child) => {
         const gone = once(child, 'exit')
         // Nothing of it is kept, so nothing needs to be put in order.
-        child.kill('SIGKILL')
+        child.stdio[3]?.destroy()
         await gone
       }),
     )

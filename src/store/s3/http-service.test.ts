@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { answer, cut, cutAfter, openScriptedServer, s3Error } from '../../../test/scripted-server.js'
 import type { Act, ScriptedServer } from '../../../test/scripted-server.js'
-import type { Failure} from '../../core/failure.js';
+import type { Failure } from '../../core/failure.js'
 import { isFailure } from '../../core/failure.js'
 import { openS3Service } from './http-service.js'
 import type { S3Service } from './service.js'
