@@ -132,10 +132,13 @@ export class Rights {
       const signal = eitherSignal(options.signal, step.signal)
       const there = noNewName && put.ifMatch === undefined ? { ifMatch: '*' as const } : undefined
       try {
-        return await commit(Object.assign({}, put, { beforeCommit }, signal && { signal }, there))
+        return await commit(
+          Object.assign({}, put, there, signal === undefined ? { beforeCommit } : { beforeCommit, signal }),
+        )
       } catch (error) {
         if (there === undefined || !isFailure(error, 'precondition')) throw error
-        throw (await this.#store.stat(path)) === undefined ? noNewName : error
+        if (noNewName !== undefined && (await this.#store.stat(path)) === undefined) throw noNewName
+        throw error
       }
     } catch (error) {
       throw await this.#explained(error, path, options, put)

@@ -5,7 +5,7 @@ import { LocalCommits, type Commits } from './commits.js'
 import { LockCensus } from './lock-census.js'
 import { decode, encode, group, type StoredLock } from './lock-records.js'
 import { byRoot, confirmed, conflict, covering, demand, excludes, holds, without } from './lock-rules.js'
-import { LockTable, namesNear } from './lock-table.js'
+import { LockTable, namesNear, type FoundRecord } from './lock-table.js'
 import type { Lock, LockRequest, Locks } from './locks.js'
 import { membersPrefix, recordName, treePrefix } from './record-name.js'
 import { SharedCommits } from './shared-commits.js'
@@ -142,7 +142,7 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
       if (!(await takeAtOnce(lock))) await takeInSteps(lock)
       if (!(await commits.past(lock))) return lock
       // Its time begins when it is told. It is gone where who shares it has removed what it was on.
-      const told = await renewed(lock.path, lock.token, timeoutSeconds)
+      const told = await renewed(lock, timeoutSeconds)
       if (told !== undefined) return told
     } catch (error) {
       await withdraw(lock)
@@ -152,14 +152,19 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
   }
 
   /** The lock, prolonged from now; undefined where it is no more. */
-  async function renewed(path: StorePath, token: string, timeoutSeconds: number): Promise<Lock | undefined> {
+  async function renewed(
+    { path, token }: Lock,
+    timeoutSeconds: number,
+    known?: FoundRecord,
+  ): Promise<Lock | undefined> {
     let found: Lock | undefined
-    await table.update(path, (locks) => {
+    const prolong = (locks: readonly StoredLock[]): readonly StoredLock[] => {
       const present = locks.find((each) => each.token === token)
       const next = present && { ...present, expires: clock.now() + timeoutSeconds * 1000 }
       found = next
       return next === undefined ? locks : locks.map((each) => (each === present ? next : each))
-    })
+    }
+    await table.update(path, prolong, known)
     return found
   }
 
@@ -170,9 +175,10 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
     },
 
     async refresh(path, holder, timeoutSeconds) {
-      for (const lock of await self.covering(path)) {
+      const records = await table.near(path)
+      for (const lock of covering(records, path)) {
         if (!holds(holder, lock)) continue
-        const found = await renewed(lock.path, lock.token, timeoutSeconds)
+        const found = await renewed(lock, timeoutSeconds, recordOf(records, lock))
         if (found !== undefined) return found
       }
       throw new Failure('precondition', 'No lock of yours with the submitted token covers this resource.', {
@@ -181,13 +187,14 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
     },
 
     async release(path, token, principal) {
-      const lock = (await self.covering(path)).find((each) => each.token === token)
+      const records = await table.near(path)
+      const lock = covering(records, path).find((each) => each.token === token)
       if (lock === undefined)
         throw new Failure('conflict', 'The lock token does not match a lock on this resource.', {
           reason: 'lock-token-matches-request-uri',
         })
       if (lock.principal !== principal) throw new Failure('denied', 'The lock belongs to somebody else.')
-      await table.update(lock.path, (locks) => without(locks, token))
+      await table.update(lock.path, (locks) => without(locks, token), recordOf(records, lock))
     },
 
     async covering(path) {
@@ -270,6 +277,10 @@ async function collected(batches: AsyncIterable<readonly Lock[]>): Promise<reado
 }
 
 const nothing: readonly Lock[] = []
+
+function recordOf(records: readonly FoundRecord[], { path }: Lock): FoundRecord | undefined {
+  return records.find((record) => record.path === path)
+}
 const noMembers: ReadonlyMap<StorePath, readonly Lock[]> = new Map()
 const provisionalMilliseconds = 10_000
 const maxPerResource = 100

@@ -47,12 +47,15 @@ export class LockTable {
       : { path: record.path, locks: record.locks.filter((lock) => lock.expires > past) }
   }
 
-  /** Replaces the locks of one resource by what `edit` makes of them, however often others get in between. */
-  async update(path: StorePath, edit: (locks: readonly StoredLock[]) => readonly StoredLock[]): Promise<void> {
-    for (;;) {
-      const { locks, version } = await this.read(path)
-      const next = edit(locks)
-      if (next === locks || (await this.write(path, next, version)) !== false) return
+  /** Replaces the locks of one resource, begun with a record that is `known`, by what `edit` makes of them, however often others get in between. */
+  async update(
+    path: StorePath,
+    edit: (locks: readonly StoredLock[]) => readonly StoredLock[],
+    known?: FoundRecord,
+  ): Promise<void> {
+    for (let found = known ?? (await this.read(path)); ; found = await this.read(path)) {
+      const next = edit(found.locks)
+      if (next === found.locks || (await this.write(path, next, found.version)) !== false) return
     }
   }
 
@@ -69,13 +72,15 @@ export class LockTable {
   }
 
   /** The live records of a path and of everything above it, nearest first; those without locks are left out. */
-  async near(path: StorePath): Promise<readonly LockRecord[]> {
+  async near(path: StorePath): Promise<readonly FoundRecord[]> {
     const names = namesNear(path)
     const items = this.#catalog.glance?.(group, names) ?? (await this.#catalog.getAll(group, names))
-    const found: LockRecord[] = []
+    const found: FoundRecord[] = []
     for (const [at, name] of names.entries()) {
       const item = items[at]
-      if (item !== undefined) found.push(this.live(this.#decoded.of(name, item)))
+      if (item === undefined) continue
+      const { path: of, locks } = this.live(this.#decoded.of(name, item))
+      found.push({ path: of, locks, version: item.version })
     }
     return found
   }

@@ -372,5 +372,5 @@ describe.each([
       { numRuns: 300, interruptAfterTimeLimit: 10_000, markInterruptAsFailure: false },
     )
     expect([...found]).toContain('written under a lock')
-  }, 60_000)
+  })
 })
