@@ -3,10 +3,12 @@ import { describe, expect, it } from 'vitest'
 import { openLocalStore } from '../../src/store/local.js'
 import { openMemoryStore } from '../../src/store/memory.js'
 import { loadNative } from '../../src/store/native.js'
+import { openS3Store } from '../../src/store/s3.js'
 import type { Store } from '../../src/store/store.js'
 import { copyTree, moveTree, removeTree } from '../../src/store/tree.js'
+import { openMemoryS3 } from '../memory-s3.js'
 import { inDirectory } from './store/directory.js'
-import { body, failureOf, listed, p, textOf } from './store/subject.js'
+import { body, failureOf, listed, p, textOf, type Subject } from './store/subject.js'
 
 const names = ['/a', '/b', '/a/a', '/a/b', '/b/a', '/a/a/a', '/a/a/b', '/b/a/b'] as const
 const path = fc.constantFrom('/', ...names)
@@ -61,29 +63,41 @@ async function everything(store: Store): Promise<readonly string[]> {
   return all
 }
 
-describe('memory and local disk do the same', () => {
+/** Memory is the model of all others. */
+async function expectTheSame(open: () => Promise<Pick<Subject, 'store' | 'dispose'>>, numRuns: number): Promise<void> {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 25 }), async (steps) => {
+      const memory = openMemoryStore()
+      const { store, dispose } = await open()
+      try {
+        for (const one of steps) {
+          const expected = await outcome(memory, one)
+          expect({ one, outcome: await outcome(store, one) }).toEqual({ one, outcome: expected })
+        }
+        expect(await everything(store)).toEqual(await everything(memory))
+      } finally {
+        await store.close()
+        await dispose()
+      }
+    }),
+    { numRuns },
+  )
+}
+
+describe('memory, local disk and S3 do the same', () => {
   for (const native of loadNative() === undefined ? [false] : [true, false]) {
     it(`for any steps, ${native ? 'with' : 'without'} the addon`, async () => {
-      await fc.assert(
-        fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 25 }), async (steps) => {
-          const memory = openMemoryStore()
-          const local = await inDirectory(
-            (root) => openLocalStore({ root, durability: 'fast', symlinks: 'absent', native }),
-            [],
-          )
-          try {
-            for (const one of steps) {
-              const expected = await outcome(memory, one)
-              expect({ one, outcome: await outcome(local.store, one) }).toEqual({ one, outcome: expected })
-            }
-            expect(await everything(local.store)).toEqual(await everything(memory))
-          } finally {
-            await local.store.close()
-            await local.dispose()
-          }
-        }),
-        { numRuns: 150 },
-      )
+      const open = (root: string): Promise<Store> =>
+        openLocalStore({ root, durability: 'fast', symlinks: 'absent', native })
+      await expectTheSame(() => inDirectory(open, []), 150)
+    })
+  }
+
+  for (const judges of [true, false]) {
+    it(`for any steps, a service of S3 that judges ${judges ? 'all' : 'no'} conditions`, async () => {
+      const abilities = { conditionalPut: judges, conditionalComplete: judges, conditionalCopy: judges, conditionalRemove: judges } // prettier-ignore
+      const open = (): Promise<Store> => openS3Store({ service: openMemoryS3(abilities) })
+      await expectTheSame(async () => ({ store: await open(), dispose: async () => undefined }), 100)
     })
   }
 })

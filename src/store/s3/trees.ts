@@ -25,7 +25,11 @@ export async function removeTree(context: S3Context, path: StorePath, signal?: A
     return
   }
   await keepParent(context, path, signal)
-  await removeKeysBelow(context, path, signal)
+  try {
+    await removeKeysBelow(context, path, signal)
+  } finally {
+    await context.directories.removed()
+  }
 }
 
 /**
@@ -59,6 +63,7 @@ export async function moveTree(context: S3Context, from: StorePath, to: StorePat
   refuseRoot(from)
   const [found] = await both(findPresent(context, from), settleBelow(context, from, to))
   if (from === to) throw sameTarget(to)
+  if (isWithin(to, from)) throw intoItself(to)
   if (found.kind === 'file') return await moveOne(context, from, to, { overwrite: false })
   const source = await findDirectory(context, from, to)
   const entry = await claim(context, source, to)
@@ -83,6 +88,7 @@ export async function moveTree(context: S3Context, from: StorePath, to: StorePat
     await move.copied()
     await keepParent(context, from)
     isWhole = await removeCopied(context, from, to, move.lost)
+    await context.directories.removed()
     await move.forget()
   } catch (error) {
     await move.giveUp()
