@@ -6,8 +6,8 @@ import { wrongLength } from '../refusals.js'
 import type { Body } from '../store.js'
 import { ChunkList } from './chunk-list.js'
 import { requestsAtOnce, type S3Context } from './context.js'
+import { partBytesOf, tooManyBytes } from './part-sizes.js'
 import {
-  maxObjectBytesAtOnce,
   maxParts,
   minPartBytes,
   type ObjectHeaders,
@@ -17,9 +17,6 @@ import {
   type WriteCondition,
 } from './service.js'
 
-/** Bodies of at most so many bytes are held in memory and go in one request; larger ones in parts that are no smaller. */
-export const smallBytes = 8 * 2 ** 20
-
 /** So much of a body is held without asking for room. */
 const freeBytes = 256 * 1024
 
@@ -28,10 +25,6 @@ const partsAtOnce = 4
 
 /** Most bytes that the service copies in one request: it copies several at once faster than a single large one. */
 const copiedBytes = 2 ** 30
-
-/** For bodies that do not say how long they are: parts double after so many, up to so many bytes. */
-const partsBeforeGrowth = 1250
-const mostGrownBytes = 256 * 2 ** 20
 
 export interface SinkOptions {
   readonly key: string
@@ -263,7 +256,7 @@ export class ObjectSink {
     // No signal: an upload that was begun without our knowing would stay.
     const upload = (this.#upload ??= { key, id: await this.#context.service.beginUpload(key, headers) })
     const number = ++this.#numbers
-    if (number > maxParts) throw tooLarge()
+    if (number > maxParts) throw tooManyBytes()
     const sending = send(upload, number)
       .then(
         (etag) => {
@@ -281,20 +274,4 @@ export class ObjectSink {
       })
     this.#sending.add(sending)
   }
-}
-
-/** Bytes of the part of that number. Throws `too-large` for what no parts can hold. */
-export function partBytesOf(number: number, length: number | undefined, least = smallBytes): number {
-  if (length === undefined) {
-    const grown = least * 2 ** Math.floor((number - 1) / partsBeforeGrowth)
-    return Math.min(grown, mostGrownBytes)
-  }
-  const mebibyte = 2 ** 20
-  const bytes = Math.max(least, Math.ceil(length / maxParts / mebibyte) * mebibyte)
-  if (bytes > maxObjectBytesAtOnce) throw tooLarge()
-  return bytes
-}
-
-function tooLarge(): Failure {
-  return new Failure('too-large', 'The file is larger than S3 takes.', { reason: 'EntityTooLarge' })
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { partBytesOf, smallBytes } from './object-sink.js'
+import { partBytesOf, smallBytes } from './part-sizes.js'
 import { maxObjectBytesAtOnce, maxParts } from './service.js'
 
 const tebibyte = 2 ** 40
