@@ -7,7 +7,7 @@ import { listMounted, madeUp } from './mounts/list.js'
 import { MountedRooms } from './mounts/rooms.js'
 import { MountTable } from './mounts/table.js'
 import type { PartRooms } from './part-rooms.js'
-import { exists, heldByMount, intoItself, isDirectory, notFound, refuseRoot, sameTarget } from './refusals.js'
+import { exists, heldByMount, intoItself, isDirectory, notEmpty, notFound, refuseRoot, sameTarget } from './refusals.js'
 import type {
   Action,
   Body,
@@ -35,7 +35,7 @@ export interface MountedStore {
 /**
  * One tree out of several stores; one must be mounted at `/`. A path belongs to the mount with the longest path at or
  * above it. What a store has below the mount point of another does not show. The directories that lead to a mount point are
- * always there; they and the mount point itself cannot be removed, moved or replaced (`denied`). Files move between stores
+ * always there; they and the mount point itself cannot be removed (`not-empty`, `denied`), moved or replaced. Files move between stores
  * as copies that are followed by a removal; trees do so member by member. An ability is there where one of the stores has it,
  * and throws `unsupported` for the others. A single store is given back as it is. Throws `invalid` for mounts that make no tree.
  */
@@ -150,7 +150,9 @@ class MountsStore implements Store {
 
   async remove(path: StorePath, options: RemoveOptions = {}): Promise<void> {
     throwIfAborted(options.signal)
-    if (path !== rootPath && this.#table.isHeld(path)) throw heldByMount(path)
+    if (path !== rootPath && this.#table.at(path) !== undefined) throw heldByMount(path)
+    // Whoever empties directories then learns what keeps this one.
+    if (this.#table.isWay(path)) throw notEmpty(path)
     await this.#table.of(path).store.remove(path, options)
   }
 
