@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { Catalog } from '../catalog/catalog.js'
+import { catalogRemovals } from '../catalog/removals.js'
 import { catalogTurns } from '../catalog/turns.js'
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
@@ -95,8 +96,12 @@ async function openS3(mount: S3Mount, { catalog, clock, log }: StoreNeeds): Prom
   try {
     // Everything beside the keys that two mounts could have in common.
     const place = `${settings.endpoint.host}/${settings.bucket}/${settings.prefix}`
-    const store = await openS3Store({ service, turns: catalogTurns(catalog, clock, place) })
-    return { store }
+    const store = await openS3Store({
+      service,
+      turns: catalogTurns(catalog, clock, place),
+      removals: catalogRemovals(catalog, place),
+    })
+    return { store, keepUp: async () => Object.values(await store.sweep()).reduce((sum, each) => sum + each, 0) }
   } catch (error) {
     await service.close()
     throw error

@@ -1,4 +1,5 @@
 import type { PartBuffers } from './part-buffers.js'
+import type { KnownDirectories } from './known-directories.js'
 import type { S3Service } from './service.js'
 import type { Turns } from './turns.js'
 
@@ -7,6 +8,8 @@ export interface S3Context {
   readonly service: S3Service
   /** For services that judge no conditions; used then for every change of a key. */
   readonly turns: Turns
+  /** Where files are put that need not look each time whether there is such a directory. */
+  readonly directories: KnownDirectories
   /** The room in memory for bytes on their way. */
   readonly buffers: PartBuffers
   /** Lets something go on by itself; `close` waits for it. Its failures are of no consequence. */

@@ -116,7 +116,8 @@ export interface TargetOptions {
 }
 
 /**
- * Looks at a name that something is to get, with one listing of the name and one look at the parent's marker, both at once. Throws
+ * Looks at a name that something is to get, with one listing of the name and, unless it was seen a moment ago,
+ * one look at the parent's marker, both at once. Throws
  * `denied` for reserved names, `invalid` for those too long, `is-directory` for the root, `no-parent` unless parents may
  * be made, `not-directory` for a file above.
  */
@@ -166,12 +167,16 @@ const directoryPresent: TargetPresent = { kind: 'directory', etag: directoryEtag
 async function missingAbove(
   context: S3Context,
   path: StorePath,
-  { parents, signal }: TargetOptions,
+  { parents, careful, signal }: TargetOptions,
 ): Promise<readonly StorePath[]> {
   const parent = parentOf(path)
   if (parent === rootPath) return []
-  for (const key of twinsOf(directoryKey(parent)))
-    if ((await context.service.head(key, signal)) !== undefined) return []
+  const hasMarker = async (): Promise<boolean> => {
+    for (const key of twinsOf(directoryKey(parent)))
+      if ((await context.service.head(key, signal)) !== undefined) return true
+    return false
+  }
+  if (await (careful === true ? hasMarker() : context.directories.has(parent, hasMarker))) return []
   // From here on something is unusual: all levels are looked at together.
   const above = ancestorsOf(path).filter((ancestor) => ancestor !== rootPath)
   const found = await Promise.all(above.map((ancestor) => find(context, ancestor, signal)))

@@ -23,8 +23,10 @@ export async function removeOne(context: S3Context, path: StorePath, options: Re
     if (ifMatch !== undefined) requireConditions(path, present, { ifMatch })
     throwIfAborted(signal)
     if (!isKept) await putMarker(context, parentOf(path))
-    if (found.kind === 'directory') await removeDirectory(context, path, signal)
-    else if (ifMatch === undefined) await context.service.remove(found.key)
+    if (found.kind === 'directory') {
+      await removeDirectory(context, path, signal)
+      await context.directories.removed()
+    } else if (ifMatch === undefined) await context.service.remove(found.key)
     else return await removeVersion(context, found, isLastTry)
     return true
   }
