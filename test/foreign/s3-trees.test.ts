@@ -4,6 +4,7 @@ import { isFailure } from '../../src/core/failure.js'
 import type { S3Context } from '../../src/store/s3/context.js'
 import { openS3Service } from '../../src/store/s3/http-service.js'
 import { finishMoves, noteMove, settleBelow } from '../../src/store/s3/move-journal.js'
+import { KnownDirectories, localRemovals } from '../../src/store/s3/known-directories.js'
 import { PartBuffers } from '../../src/store/s3/part-buffers.js'
 import type { S3Service } from '../../src/store/s3/service.js'
 import { parseS3Url } from '../../src/store/s3/settings.js'
@@ -51,7 +52,14 @@ describeForeign('trees of a bucket', cephNeeds, () => {
 
   function contextOf(service: S3Service): S3Context {
     const { signal } = new AbortController()
-    return { service, turns: localTurns(), buffers: new PartBuffers(2 ** 24), later: () => undefined, closing: signal }
+    return {
+      service,
+      turns: localTurns(),
+      directories: new KnownDirectories(localRemovals()),
+      buffers: new PartBuffers(2 ** 24),
+      later: () => undefined,
+      closing: signal,
+    }
   }
 
   async function keys(service: S3Service): Promise<readonly string[]> {
