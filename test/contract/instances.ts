@@ -195,10 +195,10 @@ export class Instance {
 
   /** A step of the catalog, with all that may go wrong before and after it. */
   async #call<Result>(work: () => Promise<Result>): Promise<Result> {
-    const { steps, faults } = this.#world
+    const { steps } = this.#world
     await this.#turn()
     const luck = steps.random()
-    const { before, after, death } = faults
+    const { before, after, death } = this.#world.faults
     if (luck < before) throw new Failure('unavailable', 'refused')
     if (luck < before + death && this.#world.mayDie()) return this.#die(steps.random() < 0.5 ? work : undefined)
     const result = await work()
