@@ -1,12 +1,12 @@
 import { isFailure } from '../../core/failure.js'
-import { rootPath, type StorePath } from '../../core/path.js'
+import { parentOf, rootPath, type StorePath } from '../../core/path.js'
 import { throwIfAborted } from '../aborted.js'
 import { exists, isDirectory, notDirectory, refuseRoot, sameTarget } from '../refusals.js'
 import type { Entry, Transfer, Written } from '../store.js'
 import { busy, commit, type LastStep } from './commit.js'
 import { compose } from './compose.js'
 import { changeTries, changing, judgesAll, type S3Context } from './context.js'
-import { keepParent, makeDirectoryWith } from './directories.js'
+import { hasMarkedParent, makeDirectoryWith, putMarker } from './directories.js'
 import { headersOf } from './entries.js'
 import { fileKey } from './keys.js'
 import { type Found, findPresent, type FoundFile, lookAtTarget, type Target, type TargetPresent } from './look.js'
@@ -46,10 +46,11 @@ export async function moveOne(context: S3Context, from: StorePath, to: StorePath
 async function moveInTurn(context: S3Context, from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
   const { source: first, target } = await lookAtEnds(context, from, to, options, 'file')
   if (first.kind === 'directory') throw isDirectory(from)
+  const isKept = hasMarkedParent(context, from).catch(() => false)
   let copy = await copyLatest(context, from, first, target, options)
   const { created } = copy.written
   try {
-    await keepParent(context, from)
+    if (!(await isKept)) await putMarker(context, parentOf(from))
     for (let tries = 1; tries < changeTries && !(await removeSeen(context, from, copy.source)); tries++) {
       const ends = await lookAtEnds(context, from, to, { overwrite: true }).catch(() => undefined)
       // Where the copy is another by now, what has come to the source stays there, as if it had been written later.
