@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   body,
@@ -10,7 +11,7 @@ import {
   textOf,
   watchedBody,
 } from '../../test/contract/store/subject.js'
-import { failureWithPathOf, faults } from '../../test/contract/store/refusing.js'
+import { contents, failureWithPathOf, faults } from '../../test/contract/store/refusing.js'
 import { Failure } from '../core/failure.js'
 import type { StorePath } from '../core/path.js'
 import { bound } from './bound.js'
@@ -590,4 +591,64 @@ it('reads ranges of files wherever they are', async () => {
   const content = await tree.open(p('/m/f'))
   expect(content.entry.path).toBe('/m/f')
   expect((await bytesOf(content, { start: 2, end: 4 })).toString()).toBe('23')
+})
+
+describe('a tree of two stores', () => {
+  const names = ['/f', '/d', '/d/f', '/d/d', '/m/f', '/m/d', '/m/d/f', '/m/d/d'] as const
+  const name = fc.constantFrom(...names)
+  const step = fc.oneof(
+    fc.record({ verb: fc.constant('write' as const), path: name, text: fc.string({ maxLength: 3 }), parents: fc.boolean() }),
+    fc.record({ verb: fc.constantFrom('makeDirectory' as const, 'remove' as const, 'removeTree' as const), path: name }),
+    fc.record({
+      verb: fc.constantFrom('copy' as const, 'move' as const, 'copyTree' as const, 'moveTree' as const),
+      from: name,
+      to: name,
+      overwrite: fc.boolean(),
+    }),
+  ) // prettier-ignore
+
+  async function take(
+    store: Store,
+    one: typeof step extends fc.Arbitrary<infer Step> ? Step : never,
+  ): Promise<unknown> {
+    switch (one.verb) {
+      case 'write':
+        return (await store.write(p(one.path), body(one.text), { parents: one.parents })).created
+      case 'makeDirectory':
+        return (await store.makeDirectory(p(one.path))).kind
+      case 'remove':
+        return store.remove(p(one.path))
+      case 'removeTree':
+        return (await removeTree(store, p(one.path))).failures.length
+      case 'copy':
+      case 'move':
+        return (await store[one.verb](p(one.from), p(one.to), { overwrite: one.overwrite })).created
+      default: {
+        const work = one.verb === 'copyTree' ? copyTree : moveTree
+        const { created, failures } = await work(store, p(one.from), p(one.to), { overwrite: one.overwrite })
+        return [created, failures.length]
+      }
+    }
+  }
+
+  it('does what one store does, for any steps', async () => {
+    const outcome = async (store: Store, one: Parameters<typeof take>[1]): Promise<unknown> =>
+      take(store, one).catch((error: unknown) => (error instanceof Failure ? `${error.kind} ${error.path}` : error))
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {
+        const whole = openMemoryStore()
+        await whole.makeDirectory(p('/m'))
+        const tree = mountStores([
+          { path: '/', store: openMemoryStore() },
+          { path: '/m', store: openMemoryStore() },
+        ])
+        for (const one of steps) {
+          const expected = await outcome(whole, one)
+          expect({ one, outcome: await outcome(tree, one) }).toEqual({ one, outcome: expected })
+        }
+        expect(await contents(tree)).toEqual(await contents(whole))
+      }),
+      { numRuns: 300 },
+    )
+  })
 })

@@ -158,7 +158,7 @@ class MountsStore implements Store {
 
   async copy(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
     throwIfAborted(options.signal)
-    if (from === to) throw sameTarget(to)
+    if (from === to && this.#table.isHeld(to)) throw sameTarget(to)
     await this.#refuseHeldTarget(from, to, options)
     const [source, target] = [this.#table.of(from).store, this.#table.of(to).store]
     await this.#makeWay(parentOf(to))
@@ -171,7 +171,6 @@ class MountsStore implements Store {
   async move(from: StorePath, to: StorePath, options: Transfer): Promise<Written> {
     throwIfAborted(options.signal)
     refuseRoot(from)
-    if (from === to) throw sameTarget(to)
     if (this.#table.isHeld(from)) throw heldByMount(from)
     await this.#refuseHeldTarget(from, to, options)
     const [source, target] = [this.#table.of(from).store, this.#table.of(to).store]
