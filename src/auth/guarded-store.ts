@@ -102,7 +102,8 @@ export class GuardedStore implements Store {
     }
     let transfer = options
     return rights.during(
-      puts(to),
+      // The bytes are copied after the last look at the locks: that may take long.
+      [treeAt(to)],
       async () => (transfer = await rights.checkTarget(to, options)),
       (lost) => this.#store.copy(from, to, within(transfer, lost)),
     )
@@ -114,7 +115,7 @@ export class GuardedStore implements Store {
     rights.demand('delete', from)
     let transfer = options
     return rights.during(
-      [...puts(from), ...puts(to)],
+      [treeAt(from), treeAt(to)],
       async () => {
         const source = rights.checkLocks(from, 'self', true)
         ;[transfer] = await Promise.all([rights.checkTarget(to, options), source])

@@ -22,6 +22,8 @@ export interface CatalogLocksOptions {
    * seconds longer than its owner was told; and what each is about to write is told to all (`SharedCommits`).
    */
   readonly shared?: boolean
+  /** Several processes of this host write: they tell each other of what takes long (decision 0025). */
+  readonly workers?: boolean
   /** How writes make themselves known (default: as `shared` says). */
   readonly commits?: Commits
   /** Waits so many milliseconds (default: by a timer). */
@@ -35,9 +37,11 @@ export interface CatalogLocksOptions {
  * token withdraws; the other waits until it has. Whoever writes second sees the first, so two never both confirm.
  */
 export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLocksOptions = {}): Locks {
-  const { shared = false, pause = delay } = options
+  const { shared = false, workers = false, pause = delay } = options
+  const waiting = { clock, pause }
   const commits =
-    options.commits ?? (shared ? new SharedCommits(catalog, { clock, pause }) : new LocalCommits({ clock, pause }))
+    options.commits ??
+    (shared || workers ? new SharedCommits(catalog, { ...waiting, onlyTrees: !shared }) : new LocalCommits(waiting))
   const census = new LockCensus(options.maxPerPrincipal ?? 50_000)
   const table = new LockTable(catalog, clock, shared ? graceMilliseconds : 0)
 

@@ -162,6 +162,15 @@ describe('the record of a process', () => {
     expect(swaps).toBeLessThan(6)
   })
 
+  it('says nothing of a short step where only trees are told', async () => {
+    const commits = new SharedCommits(catalog, { ...options(), onlyTrees: true })
+    const short = await begun(commits, write('/a'))
+    expect(await announced()).toEqual([])
+    await begun(commits, write('/b', { extent: 'tree' }))
+    expect(await announced()).toEqual([write('/b', { extent: 'tree' })])
+    short.end()
+  })
+
   it('tells long paths as the tree they are in', async () => {
     const commits = new SharedCommits(catalog, options())
     const long = `/a/${'x'.repeat(150)}/${'y'.repeat(150)}`

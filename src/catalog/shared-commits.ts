@@ -3,17 +3,22 @@ import { commitGroup, decodeNotice, Notice } from './commit-notice.js'
 import { concerns, LocalCommits, outwait, type Commit, type Commits, type CommitsOptions } from './commits.js'
 import type { Lock, LockedWrite } from './locks.js'
 
+export interface SharedCommitsOptions extends CommitsOptions {
+  /** Tells the others only of whole trees and of what has no short last step; of the rest this process alone knows. */
+  readonly onlyTrees?: boolean
+}
+
 /**
  * For processes that share a catalog: each keeps one record there that says what it is about to write. Those who begin
  * at the same time are written down in one step, so that a busy process costs no more steps than an idle one has.
  */
 export class SharedCommits implements Commits {
   readonly #catalog: Catalog
-  readonly #options: CommitsOptions
+  readonly #options: SharedCommitsOptions
   readonly #own: LocalCommits
   readonly #notice: Notice
 
-  constructor(catalog: Catalog, options: CommitsOptions) {
+  constructor(catalog: Catalog, options: SharedCommitsOptions) {
     this.#catalog = catalog
     this.#options = options
     this.#own = new LocalCommits(options)
@@ -21,7 +26,9 @@ export class SharedCommits implements Commits {
   }
 
   of(writes: readonly LockedWrite[]): Commit {
-    return new SharedCommit(this.#own.of(writes), this.#notice, writes)
+    const own = this.#own.of(writes)
+    if (this.#options.onlyTrees === true && writes.every(({ extent }) => extent === 'self')) return own
+    return new SharedCommit(own, this.#notice, writes)
   }
 
   async past(lock: Pick<Lock, 'path' | 'depth'>): Promise<boolean> {
