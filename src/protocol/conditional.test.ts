@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../core/failure.js'
-import { evaluate, rangeApplies, readPreconditions, writeConditions } from './conditional.js'
+import { evaluate, rangeApplies, readPreconditions, wantedBytes, writeConditions } from './conditional.js'
 
 const modified = Date.UTC(2026, 0, 2, 3, 4, 5, 678)
 const same = new Date(modified).toUTCString()
@@ -91,5 +91,25 @@ describe('If-Range', () => {
 
   it('does not trust a date of the same second', () => {
     expect(rangeApplies(same, current, modified + 10)).toBe(false)
+  })
+})
+
+describe('what a store is told beforehand', () => {
+  it.each([
+    [{}, undefined],
+    [{ range: 'bytes=0-0' }, { part: { start: 0, end: 1 } }],
+    [{ range: 'bytes=5-' }, { part: { start: 5 } }],
+    [{ range: 'bytes=5-99' }, { part: { start: 5, end: 100 } }],
+    [{ range: 'bytes=-5' }, { lazy: true }],
+    [{ range: 'bytes=9-5' }, { lazy: true }],
+    [{ range: 'bytes=0-1,5-6' }, { lazy: true }],
+    [{ range: 'bytes=0-9999999999999999' }, { lazy: true }],
+    [{ range: 'lines=0-1' }, { lazy: true }],
+    [{ range: 'bytes=0-1', 'if-range': '"a"' }, { lazy: true }],
+    [{ range: 'bytes=0-1', 'if-none-match': '"a"' }, { lazy: true }],
+    [{ 'if-modified-since': 'x' }, { lazy: true }],
+  ])('%j', (fields, expected) => {
+    const headers = new Map(Object.entries(fields).map(([name, value]) => [name, [value]]))
+    expect(wantedBytes({ headers })).toEqual(expected)
   })
 })

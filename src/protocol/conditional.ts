@@ -1,7 +1,7 @@
 import { Failure } from '../core/failure.js'
 import { header, parseHttpDate } from '../core/http.js'
 import type { HttpRequest } from '../core/http.js'
-import type { Conditions, Entry } from '../store/store.js'
+import type { Conditions, Entry, OpenOptions } from '../store/store.js'
 import { matchesStrongly, matchesWeakly, parseEntityTag, parseEntityTags } from './entity-tag.js'
 import type { EntityTag } from './entity-tag.js'
 
@@ -18,15 +18,23 @@ export interface Preconditions {
 /** What is judged: the present state of a resource. */
 export type Validators = Pick<Entry, 'etag' | 'modified'>
 
-/** Whether the answer may do without the bytes of the file, or with a part of them. */
-export function mayLeaveBytes({ headers }: Pick<HttpRequest, 'headers'>): boolean {
-  return (
-    headers.has('range') ||
-    headers.has('if-match') ||
+const oneRange = /^bytes=(\d{1,15})-(\d{1,15})?$/
+
+/** What a store can be told of the bytes that a GET will need: undefined for all of them. */
+export function wantedBytes({ headers }: Pick<HttpRequest, 'headers'>): Pick<OpenOptions, 'lazy' | 'part'> | undefined {
+  if (
     headers.has('if-none-match') ||
     headers.has('if-modified-since') ||
+    headers.has('if-match') ||
     headers.has('if-unmodified-since')
   )
+    return { lazy: true }
+  const range = headers.get('range')
+  if (range === undefined) return undefined
+  const [, first = '', last] = oneRange.exec(range[0] ?? '') ?? []
+  const [start, end] = [Number(first), last === undefined ? undefined : Number(last) + 1]
+  if (first === '' || headers.has('if-range') || (end !== undefined && end <= start)) return { lazy: true }
+  return { part: end === undefined ? { start } : { start, end } }
 }
 
 /** The conditions that a request carries; undefined without any. Never throws. */

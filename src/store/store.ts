@@ -179,6 +179,8 @@ export interface OpenOptions {
   readonly ifNoneMatch?: readonly string[]
   /** Perhaps no bytes are wanted, or not all: a store that is far away then waits until it is told which. */
   readonly lazy?: boolean
+  /** The bytes that will most likely be asked for, to the end where none is named: a store that is far away gets just them. */
+  readonly part?: { readonly start: number; readonly end?: number }
   readonly signal?: AbortSignal
 }
 

@@ -5,7 +5,7 @@ import type { Header, HttpResponse } from '../../core/http.js'
 import { nameOf } from '../../core/path.js'
 import { contentBytes } from '../../store/content-bytes.js'
 import type { ByteRange, Content, Entry } from '../../store/store.js'
-import { evaluate, mayLeaveBytes, rangeApplies, readPreconditions } from '../conditional.js'
+import { evaluate, rangeApplies, readPreconditions, wantedBytes } from '../conditional.js'
 import { quoteEntityTag } from '../entity-tag.js'
 import { attachment, contentTypeOf, essenceOf, isActive, isFieldValue } from './content-type.js'
 import { reprDigest, type WantedDigest, wantedDigest } from './digest-fields.js'
@@ -29,7 +29,7 @@ export async function getFile(context: FileContext): Promise<HttpResponse> {
   let content: Content
   try {
     // Without the signal: to make one costs more than most files, and whoever opened it closes it.
-    content = await session.store.open(target.path, mayLeaveBytes(request) ? { lazy: true } : undefined)
+    content = await session.store.open(target.path, wantedBytes(request))
   } catch (error) {
     if (isFailure(error, 'is-directory') || (isFailure(error, 'denied') && (await isDirectory(context))))
       return listDirectory(context)

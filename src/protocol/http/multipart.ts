@@ -73,7 +73,10 @@ async function reopened({ request, session }: FileContext, content: Content): Pr
   const { path, etag } = content.entry
   return {
     part: async function* (range) {
-      yield* contentBytes(await session.store.open(path, { ifMatch: [etag], lazy: true, signal: request.signal }), range)
+      yield* contentBytes(
+        await session.store.open(path, { ifMatch: [etag], part: range, signal: request.signal }),
+        range,
+      )
     },
     close: () => undefined,
   }

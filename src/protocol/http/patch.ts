@@ -123,9 +123,9 @@ async function* rewritten(
   body: Body,
   after: ByteRange,
 ): AsyncGenerator<Uint8Array> {
-  if (before.start < before.end) yield* contentBytes(await store.open(path, { ifMatch: [etag], lazy: true }), before)
+  if (before.start < before.end) yield* contentBytes(await store.open(path, { ifMatch: [etag], part: before }), before)
   yield* body
-  if (after.start < after.end) yield* contentBytes(await store.open(path, { ifMatch: [etag], lazy: true }), after)
+  if (after.start < after.end) yield* contentBytes(await store.open(path, { ifMatch: [etag], part: after }), after)
 }
 
 function outside(size: number): Failure {

@@ -150,7 +150,7 @@ async function* bytesOf(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   const content = await store
-    .open(path, { ifMatch: [etag], lazy: true, ...(signal !== undefined && { signal }) })
+    .open(path, { ifMatch: [etag], part: range, ...(signal !== undefined && { signal }) })
     .catch((cause: unknown) => {
       if (!isFailure(cause, 'precondition')) throw cause
       throw new Failure('conflict', 'The file changed while it was read. Try again.', { path, cause })

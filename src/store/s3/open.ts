@@ -8,49 +8,67 @@ import type { S3Context } from './context.js'
 import { fileEntry } from './entries.js'
 import { fileKey, isAbsentByName, twinsOf } from './keys.js'
 import { findDirectory, findFile } from './look.js'
-import type { OpenObject } from './service.js'
+import type { GetOptions, OpenObject } from './service.js'
 
-/** Files up to so many bytes are read when they are opened, so that their connection is free at once. */
-const smallFileBytes = 64 * 1024
+/** So many bytes are read when the file is opened, so that their connection is free at once. */
+const smallBytes = 64 * 1024
 
 /**
- * `Store.open`. One GET gives the entry and the bytes. Where only a part of them may be wanted, or none, it is a HEAD, and a
- * GET of just that part when it is asked for: to break a GET off costs its connection.
+ * `Store.open`. One GET gives the entry and the bytes, all of them or the part that will be asked for. Where it is not known
+ * which, or whether any, it is a HEAD, and a GET of just those when they are asked for: to break a GET off costs its
+ * connection.
  */
 export async function openObject(context: S3Context, path: StorePath, options: OpenOptions = {}): Promise<Content> {
-  const { signal } = options
+  const { signal, part } = options
   throwIfAborted(signal)
   if (path === rootPath) throw isDirectory(path)
   if (isAbsentByName(path)) throw notFound(path)
-  if (options.lazy === true || options.ifNoneMatch !== undefined) {
-    const { key, facts } = await findFile(context, path, signal)
-    requireConditions(path, facts, options)
-    return new ObjectContent(context, { entry: fileEntry(context, path, facts), key, signal })
+  const isKnown = part !== undefined || options.lazy !== true
+  if (isKnown && options.ifNoneMatch === undefined) {
+    try {
+      const content = await openAtOnce(context, path, options)
+      if (content === undefined)
+        throw (await findDirectory(context, path, signal)) === undefined ? notFound(path) : isDirectory(path)
+      return content
+    } catch (error) {
+      // There is no such part: whoever asks for it needs to know the size.
+      if (part === undefined || !isFailure(error, 'bad-range')) throw error
+    }
   }
+  const { key, facts } = await findFile(context, path, signal)
+  requireConditions(path, facts, options)
+  return new ObjectContent(context, { entry: fileEntry(context, path, facts), key, signal })
+}
+
+/** By one GET; undefined where there is no such file. */
+async function openAtOnce(context: S3Context, path: StorePath, options: OpenOptions): Promise<Content | undefined> {
+  const { signal, part } = options
+  const range = part === undefined ? undefined : { start: part.start, end: part.end ?? Number.MAX_SAFE_INTEGER }
   for (const key of twinsOf(fileKey(path))) {
-    const object = await getWhole(context, key, signal)
+    const object = await getIfThere(context, key, {
+      ...(range === undefined ? {} : { range }),
+      ...(signal === undefined ? {} : { signal }),
+    })
     if (object === undefined) continue
     try {
       const { facts } = object
       requireConditions(path, facts, options)
-      const entry = fileEntry(context, path, facts)
-      if (facts.size <= smallFileBytes) return new HeldContent(entry, await collect(object))
-      return new ObjectContent(context, { entry, key, signal, whole: object })
+      const start = range?.start ?? 0
+      const end = Math.min(range?.end ?? facts.size, facts.size)
+      const bytes = end - start <= smallBytes ? await collect(object) : object.bytes
+      const ahead = { start, end, bytes, close: () => object.close() }
+      return new ObjectContent(context, { entry: fileEntry(context, path, facts), key, signal, ahead })
     } catch (error) {
       object.close()
       throw error
     }
   }
-  throw (await findDirectory(context, path, signal)) === undefined ? notFound(path) : isDirectory(path)
+  return undefined
 }
 
-async function getWhole(
-  { service }: S3Context,
-  key: string,
-  signal: AbortSignal | undefined,
-): Promise<OpenObject | undefined> {
+async function getIfThere({ service }: S3Context, key: string, options: GetOptions): Promise<OpenObject | undefined> {
   try {
-    return await service.get(key, signal === undefined ? {} : { signal })
+    return await service.get(key, options)
   } catch (error) {
     if (isFailure(error, 'not-found')) return undefined
     throw error
@@ -64,38 +82,19 @@ async function collect(object: OpenObject): Promise<Uint8Array> {
   return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks)
 }
 
-/** Bytes that are there already. */
-class HeldContent implements Content {
-  readonly entry: Entry
-  readonly #bytes: Uint8Array
-  #isOpen = true
-
-  constructor(entry: Entry, bytes: Uint8Array) {
-    this.entry = entry
-    this.#bytes = bytes
-  }
-
-  bytes(range?: ByteRange): Uint8Array {
-    requireWithin(range, this.entry)
-    if (!this.#isOpen) throw taken(this.entry.path)
-    this.#isOpen = false
-    return range === undefined ? this.#bytes : this.#bytes.subarray(range.start, range.end)
-  }
-
-  async close(): Promise<void> {
-    this.#isOpen = false
-  }
+/** Bytes that are there already, or on their way. */
+interface Ahead extends ByteRange {
+  readonly bytes: Uint8Array | AsyncIterable<Uint8Array>
+  readonly close: () => void
 }
 
 interface ObjectOfContent {
   readonly entry: Entry
   readonly key: string
   readonly signal: AbortSignal | undefined
-  /** All the bytes, where a GET of them is under way. */
-  readonly whole?: OpenObject
+  readonly ahead?: Ahead
 }
 
-/** Bytes that are on their way, or will be asked for. */
 class ObjectContent implements Content {
   readonly entry: Entry
   readonly #context: S3Context
@@ -108,17 +107,22 @@ class ObjectContent implements Content {
     this.entry = object.entry
     this.#context = context
     this.#object = object
-    this.#closeBytes = () => object.whole?.close()
+    this.#closeBytes = () => object.ahead?.close()
   }
 
-  bytes(range?: ByteRange): AsyncIterable<Uint8Array> | Uint8Array {
-    requireWithin(range, this.entry)
-    if (!this.#isOpen) throw taken(this.entry.path)
+  bytes(range: ByteRange = { start: 0, end: this.entry.size }): AsyncIterable<Uint8Array> | Uint8Array {
+    const { path, size } = this.entry
+    const { start, end } = range
+    if (start < 0 || end < start || end > size)
+      throw new Failure('bad-range', 'The range does not lie within the file.', { path, size })
+    if (!this.#isOpen) throw new Failure('conflict', 'The bytes were taken already.', { path })
     this.#isOpen = false
-    const { whole } = this.#object
-    const { start, end } = range ?? { start: 0, end: this.entry.size }
-    if (whole !== undefined && start === 0 && end === this.entry.size) return whole.bytes
-    whole?.close()
+    const { ahead } = this.#object
+    if (ahead !== undefined && ahead.start <= start && end <= ahead.end) {
+      if (ahead.bytes instanceof Uint8Array) return ahead.bytes.subarray(start - ahead.start, end - ahead.start)
+      if (ahead.start === start && ahead.end === end) return ahead.bytes
+    }
+    ahead?.close()
     return start === end ? new Uint8Array(0) : this.#part({ start, end })
   }
 
@@ -129,9 +133,9 @@ class ObjectContent implements Content {
   }
 
   async *#part(range: ByteRange): AsyncGenerator<Uint8Array, void> {
-    const { key, signal, entry } = this.#object
+    const { signal, entry } = this.#object
     const isWhole = range.start === 0 && range.end === entry.size
-    const object = await this.#get(key, {
+    const object = await this.#get({
       ifMatch: entry.etag,
       ...(isWhole ? {} : { range }),
       ...(signal === undefined ? {} : { signal }),
@@ -144,9 +148,9 @@ class ObjectContent implements Content {
     }
   }
 
-  async #get(key: string, options: Parameters<S3Context['service']['get']>[1]): Promise<OpenObject> {
+  async #get(options: GetOptions): Promise<OpenObject> {
     try {
-      return await this.#context.service.get(key, options)
+      return await this.#context.service.get(this.#object.key, options)
     } catch (error) {
       if (!isFailure(error, 'precondition', 'not-found', 'bad-range')) throw error
       // Bytes of another content must not come under this one's etag.
@@ -157,15 +161,4 @@ class ObjectContent implements Content {
       })
     }
   }
-}
-
-/** Throws `bad-range`. */
-function requireWithin(range: ByteRange | undefined, { path, size }: Entry): void {
-  if (range === undefined) return
-  if (range.start < 0 || range.end < range.start || range.end > size)
-    throw new Failure('bad-range', 'The range does not lie within the file.', { path, size })
-}
-
-function taken(path: StorePath): Failure {
-  return new Failure('conflict', 'The bytes were taken already.', { path })
 }

@@ -89,6 +89,33 @@ export const looking: Group = (subject, lacking) => {
       }
     })
 
+    it('gives any bytes, whatever it was told beforehand', async () => {
+      const { store } = subject()
+      const whole = Buffer.from(Array.from({ length: 200_000 }, (_, index) => index * 7))
+      await store.write(p('/f'), body(whole))
+      await store.write(p('/empty'), body())
+      const parts = [
+        { start: 0 },
+        { start: 5, end: 100_000 },
+        { start: 199_999 },
+        { start: 10, end: 1e9 },
+        { start: 5e5 },
+      ]
+      const ranges = [undefined, { start: 0, end: 5 }, { start: 5, end: 100_000 }, { start: 199_999, end: 200_000 }]
+      for (const options of [{ lazy: true }, ...parts.map((part) => ({ part }))])
+        for (const range of ranges) {
+          const content = await store.open(p('/f'), options)
+          expect(content.entry.size).toBe(200_000)
+          expect((await bytesOf(content, range)).equals(whole.subarray(range?.start, range?.end))).toBe(true)
+        }
+      for (const part of parts) {
+        const content = await store.open(p('/empty'), { part })
+        expect([content.entry.size, (await bytesOf(content)).length]).toEqual([0, 0])
+        expect(await failureOf(store.open(p('/none'), { part }))).toBe('not-found')
+        expect(await failureOf(store.open(p('/'), { part }))).toBe('is-directory')
+      }
+    })
+
     it('may be closed unread, and after reading', async () => {
       const { store } = subject()
       await put(store, '/f')

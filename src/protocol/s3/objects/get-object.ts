@@ -2,7 +2,7 @@ import { Failure, isFailure } from '../../../core/failure.js'
 import { header } from '../../../core/http.js'
 import type { Header, HttpResponse } from '../../../core/http.js'
 import type { ByteRange, Content, Entry } from '../../../store/store.js'
-import { mayLeaveBytes, rangeApplies } from '../../conditional.js'
+import { rangeApplies, wantedBytes } from '../../conditional.js'
 import { isFieldValue } from '../../http/content-type.js'
 import { contentBody } from '../../http/file-bytes.js'
 import { contentRange, parseRange } from '../../http/ranges.js'
@@ -22,7 +22,7 @@ export async function getObject(context: S3Context): Promise<HttpResponse> {
   let content: Content
   try {
     // Without the signal: to make one costs more than most files, and whoever opened it closes it.
-    content = await session.store.open(target.path, mayLeaveBytes(request) ? { lazy: true } : undefined)
+    content = await session.store.open(target.path, wantedBytes(request))
   } catch (error) {
     throw isFailure(error, 'not-found', 'is-directory') ? await noSuchKey(context) : error
   }
