@@ -250,6 +250,46 @@ describe('mendMoves', () => {
   })
 })
 
+describe('mendMoves among several instances', () => {
+  /** A move of /a to /b whose process dies right after the medium has moved. */
+  async function crash(): Promise<void> {
+    await file('/a')
+    await file('/b')
+    await lock('/a')
+    const dying = dyingAfter(catalog, 1)
+    await expect(open(dying).store.move(toPath('/a'), toPath('/b'), overwrite)).rejects.toThrow('died')
+  }
+
+  it('leaves a move alone that may be made by a living one', async () => {
+    await crash()
+    expect(await mendMoves(medium, open(catalog))).toBe(0)
+    expect(await recordsOf('moves')).toBe(1)
+    clock.advanceSeconds(70)
+    expect(await mendMoves(medium, open(catalog))).toBe(1)
+    expect([await markOf('/a'), await markOf('/b'), await isLocked('/a')]).toEqual([undefined, '/a', false])
+    expect(await recordsOf('moves')).toBe(0)
+  })
+
+  it('keeps what was set at the target since', async () => {
+    await crash()
+    await properties.change(toPath('/b'), [{ kind: 'set', property: { namespace: '', name: 'new', xml: 'x' } }])
+    clock.advanceSeconds(70)
+    expect(await mendMoves(medium, open(catalog))).toBe(1)
+    expect((await properties.of(toPath('/b'))).map(({ xml }) => xml)).toEqual(expect.arrayContaining(['x']))
+  })
+
+  it('finds what was moved though another file has its place by now', async () => {
+    await crash()
+    await store.write(toPath('/a'), text('another'))
+    await mark('/a', 'new')
+    await locks.end(await locks.rooted(toPath('/a'), 'self'))
+    await lock('/a')
+    clock.advanceSeconds(70)
+    expect(await mendMoves(medium, open(catalog))).toBe(1)
+    expect([await markOf('/a'), await markOf('/b'), await isLocked('/a')]).toEqual(['new', '/a', true])
+  })
+})
+
 describe('bound', () => {
   it('offers what the store offers and nothing more', () => {
     const { moveTree, removeTree, copyTree, assemble, space, settle, parts, digest, ...plain } = bound(medium)
