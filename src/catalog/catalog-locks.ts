@@ -144,10 +144,12 @@ export function catalogLocks(catalog: Catalog, clock: Clock, options: CatalogLoc
     }
     try {
       if (!(await takeAtOnce(lock))) await takeInSteps(lock)
-      if (!(await commits.past(lock))) return lock
-      // Its time begins when it is told. It is gone where who shares it has removed what it was on.
-      const told = await renewed(lock, timeoutSeconds)
-      if (told !== undefined) return told
+      // Its time begins when it is told. Something that had begun before may have removed it with what it was on.
+      const waited = await commits.past(lock)
+      const found = await table.glance(lock.path)
+      const isThere = found.locks.some(({ token }) => token === lock.token)
+      const told = waited ? await renewed(lock, timeoutSeconds, found) : lock
+      if (isThere && told !== undefined) return told
     } catch (error) {
       await withdraw(lock)
       throw error

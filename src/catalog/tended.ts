@@ -2,7 +2,7 @@ import { catalogMoves, type Records } from './moves.js'
 import { together } from './together.js'
 import type { StorePath } from '../core/path.js'
 import { bound } from '../store/bound.js'
-import type { Store, Written } from '../store/store.js'
+import type { Staged, Store, WriteOptions, Written } from '../store/store.js'
 
 export type { Records } from './moves.js'
 
@@ -24,11 +24,20 @@ export function tended(store: Store, records: Records): Store {
   }
 
   /** What is made where nothing was begins without properties. */
-  async function fresh(path: StorePath, make: () => Promise<Written>): Promise<Written> {
+  async function fresh(
+    path: StorePath,
+    options: WriteOptions | undefined,
+    make: (options: WriteOptions) => Promise<Written>,
+  ): Promise<Written> {
     const before = properties.look([path])
-    // Nobody needs to know of what is replaced.
+    // Whoever fails earlier does not come to ask.
     before.catch(() => undefined)
-    const written = await make()
+    const beforeCommit = async (staged: Staged): Promise<void> => {
+      await options?.beforeCommit?.(staged)
+      // Once the file is there, others may give it properties.
+      await before
+    }
+    const written = await make({ ...options, beforeCommit })
     if (written.created) for (const seen of await before) await properties.replace(seen, [])
     return written
   }
@@ -36,7 +45,7 @@ export function tended(store: Store, records: Records): Store {
   const self: { -readonly [Key in keyof Store]: Store[Key] } = {
     ...bound(store),
 
-    write: (path, body, options) => fresh(path, () => store.write(path, body, options)),
+    write: (path, body, options) => fresh(path, options, (asked) => store.write(path, body, asked)),
 
     async makeDirectory(path, signal) {
       const drop = await properties.leaving(path, 'tree')
@@ -65,11 +74,12 @@ export function tended(store: Store, records: Records): Store {
       await properties.copyTree(from, to)
       return written
     }
-  if (assemble !== undefined) self.assemble = (to, pieces, options) => fresh(to, () => assemble(to, pieces, options))
+  if (assemble !== undefined)
+    self.assemble = (to, pieces, options) => fresh(to, options, (asked) => assemble(to, pieces, asked))
   if (parts !== undefined)
     self.parts = {
       ...parts,
-      become: (room, path, stored, options) => fresh(path, () => parts.become(room, path, stored, options)),
+      become: (room, path, stored, options) => fresh(path, options, (asked) => parts.become(room, path, stored, asked)),
     }
   return self
 }
