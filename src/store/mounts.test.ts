@@ -543,6 +543,31 @@ describe('rooms for parts', () => {
     expect(await textOf(tree, '/m/x')).toBe('234')
   })
 
+  it('are told of all stores that can be asked, before one that cannot', async () => {
+    const [base, m] = [openMemoryStore(), openMemoryStore()]
+    const down = new Failure('unavailable', 'The service is away.')
+    const away = {
+      ...bound(m),
+      parts: {
+        ...bound(m).parts!,
+        list: (): AsyncIterable<never> => ({
+          [Symbol.asyncIterator]: () => ({ next: async () => Promise.reject(down) }),
+        }),
+      },
+    }
+    const tree = mountStores([
+      { path: '/', store: base },
+      { path: '/m', store: away },
+    ])
+    const room = await tree.parts!.open(p('/x'))
+    const told: string[] = []
+    const all = async (): Promise<void> => {
+      for await (const batch of tree.parts!.list()) told.push(...batch.map((entry) => entry.room))
+    }
+    await expect(all()).rejects.toBe(down)
+    expect(told).toEqual([room])
+  })
+
   it('are refused by a store that has none', async () => {
     const tree = mountStores([
       { path: '/', store: openMemoryStore() },

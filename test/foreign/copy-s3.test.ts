@@ -148,5 +148,16 @@ describeForeign('postern copy between a directory and radosgw', cephNeeds, () =>
     })
     const answer = await after.request('GET', '/bucket/d/typed')
     expect([answer.status, answer.text, answer.header('content-type')]).toEqual([200, 'x', type])
+
+    // And over the border, there and back.
+    const move = async (from: string, to: string): Promise<number> =>
+      (await after.request('MOVE', from, { headers: { Destination: after.url + to } })).status
+    expect(await move('/bucket/d/', '/d')).toBe(201)
+    expect(readFileSync(join(home, 'empty root/d/typed'), 'utf8')).toBe('x')
+    expect((await after.request('GET', '/bucket/d/typed')).status).toBe(404)
+    expect(await move('/d/', '/bucket/again')).toBe(201)
+    const back = await after.request('GET', '/bucket/again/typed')
+    expect([back.status, back.text, back.header('content-type')]).toEqual([200, 'x', type])
+    expect(await move('/bucket/', '/elsewhere')).toBe(403)
   })
 })

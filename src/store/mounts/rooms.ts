@@ -71,12 +71,19 @@ export class MountedRooms implements PartRooms {
     await found?.rooms.close(found.inner, bytes)
   }
 
+  /** Where one store cannot be asked, those of the others come first. */
   async *list(): AsyncGenerator<readonly RoomEntry[]> {
+    let failed: { readonly error: unknown } | undefined
     for (const { mount, tag } of this.#tagged) {
       if (mount.store.parts === undefined) continue
-      for await (const batch of mount.store.parts.list())
-        yield batch.map(({ room, modified }) => ({ room: room + tag, modified }))
+      try {
+        for await (const batch of mount.store.parts.list())
+          yield batch.map(({ room, modified }) => ({ room: room + tag, modified }))
+      } catch (error) {
+        failed ??= { error }
+      }
     }
+    if (failed !== undefined) throw failed.error
   }
 
   #existing(room: string): { readonly mount: Mount; readonly rooms: PartRooms; readonly inner: string } {
