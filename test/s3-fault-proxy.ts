@@ -91,7 +91,7 @@ export async function startFaultProxy(service: string): Promise<FaultProxy> {
     const cut = (): void => {
       onward.destroy()
       answer.destroy()
-      incoming.socket.destroy()
+      incoming.destroy()
     }
     onward.on('error', cut)
     answer.on('close', () => onward.destroy())
