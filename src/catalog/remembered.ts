@@ -61,11 +61,12 @@ export function remembered(catalog: Catalog, { groups, milliseconds, clock }: Re
     add: (group, name, by, expires) => catalog.add(group, name, by, expires),
     close: () => catalog.close(),
   }
-  const { transaction, claim, glance, glanceList } = catalog
+  const transaction = catalog.transaction?.bind(catalog)
+  const claim = catalog.claim?.bind(catalog)
   if (transaction !== undefined)
     self.transaction = async (changes) => {
       try {
-        return await transaction.call(catalog, changes)
+        return await transaction(changes)
       } finally {
         for (const { group, name } of changes) kept.get(group)?.delete(name)
       }
@@ -73,12 +74,12 @@ export function remembered(catalog: Catalog, { groups, milliseconds, clock }: Re
   if (claim !== undefined)
     self.claim = async (group, name, next, unless, expires) => {
       try {
-        return await claim.call(catalog, group, name, next, unless, expires)
+        return await claim(group, name, next, unless, expires)
       } finally {
         kept.get(group)?.delete(name)
       }
     }
-  if (glance !== undefined) self.glance = glance.bind(catalog)
-  if (glanceList !== undefined) self.glanceList = glanceList.bind(catalog)
+  if (catalog.glance !== undefined) self.glance = catalog.glance.bind(catalog)
+  if (catalog.glanceList !== undefined) self.glanceList = catalog.glanceList.bind(catalog)
   return self
 }

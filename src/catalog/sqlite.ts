@@ -99,7 +99,7 @@ class SqliteCatalog implements Catalog {
 
   constructor(
     database: Database,
-    { clock, durability, fleeting = ['locks', 'commits', 'turns'] }: SqliteOptions,
+    { clock, durability, fleeting = ['locks', 'commits', 'turns', 'directories'] }: SqliteOptions,
     cache: ReadCache | undefined,
     log: WalSync,
   ) {

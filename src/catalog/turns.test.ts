@@ -8,12 +8,13 @@ describe('turns in a catalog', () => {
   it('let one work at a time, of all instances, and lose none', async () => {
     const clock = new ManualClock()
     const catalog = openMemoryCatalog({ clock })
-    const instances = [catalogTurns(catalog, clock, 'bucket'), catalogTurns(catalog, clock, 'bucket')]
+    const one = catalogTurns(catalog, clock, 'bucket')
+    const other = catalogTurns(catalog, clock, 'bucket')
     let working = 0
     let count = 0
     await Promise.all(
       Array.from({ length: 20 }, (_, at) =>
-        instances[at % 2]?.inTurn('key', async () => {
+        (at % 2 === 0 ? one : other).inTurn('key', async () => {
           expect(++working).toBe(1)
           const seen = count
           await turn()

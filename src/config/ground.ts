@@ -78,7 +78,7 @@ export interface GroundOptions {
 /** The settings that a ground depends on: where one of these changes, another ground is needed. */
 export type GroundSettings = Pick<
   Config,
-  'mounts' | 'state' | 'catalog' | 'secret' | 'durability' | 'identity' | 'basePath' | 's3'
+  'mounts' | 'state' | 'catalog' | 'secret' | 'durability' | 'identity' | 'basePath' | 's3' | 'workers'
 >
 
 /** Whether one ground serves for both. */
@@ -127,7 +127,7 @@ async function assemble(
   }
   const stores = await openStores(settings.mounts, { catalog, clock, log, sweeps, onSweep: report })
   const files = stores.store
-  const locks = catalogLocks(catalog, clock, { shared: isShared(settings) })
+  const locks = catalogLocks(catalog, clock, { shared: isShared(settings), workers: settings.workers > 1 })
   const properties = catalogProperties(catalog)
   const records = { catalog, locks, properties, clock }
   const keyOf = createCredentialKey()
@@ -141,6 +141,7 @@ async function assemble(
     onFault: (err) => log.error({ err }, 'a file could not be hashed'),
   })
   const upkeep = keepsUp ? upkeepOf({ catalog, clock, store }, stores, settings.s3.uploadDays, log) : undefined
+  const mending = keepsUp ? mendingOf(() => mendMoves(files, records), log) : undefined
   return {
     catalog,
     clock,
@@ -166,13 +167,15 @@ async function assemble(
     hashing,
     keepsUp,
     async mend() {
-      await mendMoves(files, records, { alone: true })
+      // Of one host, nothing is served yet; others may be in the middle of theirs.
+      await mendMoves(files, records, { alone: !isShared(settings) })
     },
     async sweep() {
       report(await stores.sweep())
     },
     async close() {
       await upkeep?.close()
+      await mending?.close()
       await hashing.close()
       await sources.close()
       await stores.close()
@@ -194,6 +197,17 @@ function upkeepOf(needs: UploadNeeds, stores: OpenedStores, uploadDays: number, 
       pause: 3600_000,
       onError: (err) => log.error({ err }, 'old uploads could not be given up'),
     },
+  )
+}
+
+/** Finishes the moves of workers and instances that died in the middle of one. */
+function mendingOf(mend: () => Promise<number>, log: Logger): Recurring {
+  return every(
+    async () => {
+      const moves = await mend()
+      if (moves > 0) log.info({ moves }, 'finished moves that were interrupted')
+    },
+    { first: 60_000, pause: 60_000, onError: (err) => log.error({ err }, 'interrupted moves could not be finished') },
   )
 }
 

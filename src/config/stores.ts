@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { Catalog } from '../catalog/catalog.js'
-import { catalogRemovals } from '../catalog/removals.js'
+import { directoryChanges } from '../catalog/directory-changes.js'
 import { catalogTurns } from '../catalog/turns.js'
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
@@ -99,7 +99,7 @@ async function openS3(mount: S3Mount, { catalog, clock, log }: StoreNeeds): Prom
     const store = await openS3Store({
       service,
       turns: catalogTurns(catalog, clock, place),
-      removals: catalogRemovals(catalog, place),
+      changes: directoryChanges(catalog, place),
     })
     const keepUp = async (): Promise<number> => {
       const { uploads, tests, moves } = await store.sweep()

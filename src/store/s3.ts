@@ -6,7 +6,7 @@ import type { S3Context } from './s3/context.js'
 import { makeDirectory } from './s3/directories.js'
 import { directoryEntry, fileEntry } from './s3/entries.js'
 import { list } from './s3/list.js'
-import { KnownDirectories, localRemovals, type Removals } from './s3/known-directories.js'
+import { KnownDirectories, localChanges, type DirectoryChanges } from './s3/known-directories.js'
 import { find } from './s3/look.js'
 import { openObject } from './s3/open.js'
 import { PartBuffers } from './s3/part-buffers.js'
@@ -42,7 +42,7 @@ export interface S3StoreOptions {
   /** Shared by all who share the bucket, where the service judges no conditions; only this process by default. */
   readonly turns?: Turns
   /** Shared by all who share the bucket; only this process by default. */
-  readonly removals?: Removals
+  readonly changes?: DirectoryChanges
   /** Memory for bytes on their way, of all uploads together. */
   readonly bufferBytes?: number
 }
@@ -74,11 +74,11 @@ class BucketStore implements S3Store {
   readonly #background = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
 
-  constructor({ service, turns, removals, bufferBytes }: S3StoreOptions) {
+  constructor({ service, turns, changes, bufferBytes }: S3StoreOptions) {
     this.#context = {
       service,
       turns: turns ?? localTurns(),
-      directories: new KnownDirectories(removals ?? localRemovals()),
+      directories: new KnownDirectories(changes ?? localChanges()),
       buffers: new PartBuffers(bufferBytes ?? defaultBufferBytes),
       later: (work) => this.#later(work),
       closing: this.#closing.signal,

@@ -4,7 +4,7 @@ import { isFailure } from '../../src/core/failure.js'
 import type { S3Context } from '../../src/store/s3/context.js'
 import { openS3Service } from '../../src/store/s3/http-service.js'
 import { finishMoves, noteMove, settleBelow } from '../../src/store/s3/move-journal.js'
-import { KnownDirectories, localRemovals } from '../../src/store/s3/known-directories.js'
+import { KnownDirectories, localChanges } from '../../src/store/s3/known-directories.js'
 import { PartBuffers } from '../../src/store/s3/part-buffers.js'
 import type { S3Service } from '../../src/store/s3/service.js'
 import { parseS3Url } from '../../src/store/s3/settings.js'
@@ -55,7 +55,7 @@ describeForeign('trees of a bucket', cephNeeds, () => {
     return {
       service,
       turns: localTurns(),
-      directories: new KnownDirectories(localRemovals()),
+      directories: new KnownDirectories(localChanges()),
       buffers: new PartBuffers(2 ** 24),
       later: () => undefined,
       closing: signal,

@@ -31,6 +31,7 @@ export async function makeDirectoryWith(
       ...absentWhere(service),
       ...(signal === undefined ? {} : { signal }),
     })
+    await context.directories.changed()
     return directoryEntry(path, { modified, headers })
   }
   try {
@@ -76,13 +77,14 @@ export async function hasMarkedParent(context: S3Context, path: StorePath, signa
 }
 
 /** Puts a plain marker where there is none; one that another has made meanwhile stays. */
-export async function putMarker({ service }: S3Context, path: StorePath): Promise<void> {
+export async function putMarker({ service, directories }: S3Context, path: StorePath): Promise<void> {
   const headers = headersOf(path, { kind: 'directory', size: 0 })
   try {
     await service.put(directoryKey(path), [], {
       headers,
       ...absentWhere(service),
     })
+    await directories.changed()
   } catch (error) {
     if (!isFailure(error, 'precondition')) throw error
   }

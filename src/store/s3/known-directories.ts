@@ -1,15 +1,15 @@
 import type { StorePath } from '../../core/path.js'
 
-/** Tells all who share a bucket that a directory is gone. */
-export interface Removals {
-  /** Another text after every removal that any of them has told of. */
+/** Tells all who share a bucket that there is a directory more or less. */
+export interface DirectoryChanges {
+  /** Another text after every change that any of them has told of. */
   current(): Promise<string>
   /** Resolves when all the others will see that. */
   tell(): Promise<void>
 }
 
 /** Among those who share this very object. */
-export function localRemovals(): Removals {
+export function localChanges(): DirectoryChanges {
   let count = 0
   return {
     current: async () => String(count),
@@ -19,45 +19,95 @@ export function localRemovals(): Removals {
   }
 }
 
-/** What others than Postern take away is noticed after that time. */
+interface Known {
+  /** Of the clock that was given. */
+  readonly until: number
+  asked: number
+  listing: Promise<void> | undefined
+  names: ReadonlySet<string> | undefined
+}
+
+/** What others than Postern change is noticed after that time. */
 const knownMilliseconds = 1000
-const mostKnown = 10_000
+const mostKnown = 1000
+/** Who asks so often in that time is worth a listing. */
+const oftenAsked = 4
 
 /**
  * Directories that were seen a moment ago, so that who puts many files into one need not look each time whether it is still
- * there. One that Postern itself removes, here or elsewhere, is unknown at once.
+ * there, and whether the name is free. What Postern itself changes about directories, here or elsewhere, is seen at once.
  */
 export class KnownDirectories {
-  readonly #removals: Removals
+  readonly #changes: DirectoryChanges
   readonly #now: () => number
-  readonly #seen = new Map<StorePath, number>()
+  readonly #known = new Map<StorePath, Known>()
   #mark = ''
 
-  constructor(removals: Removals, now: () => number = () => performance.now()) {
-    this.#removals = removals
+  constructor(changes: DirectoryChanges, now: () => number = () => performance.now()) {
+    this.#changes = changes
     this.#now = now
   }
 
-  /** Whether it is there, by what is known or else by `look`, which is asked after all that was removed before this call. */
+  /** Whether it is there, by what is known or else by `look`, which is asked after all that was changed before this call. */
   async has(path: StorePath, look: () => Promise<boolean>): Promise<boolean> {
-    const mark = await this.#removals.current()
-    if (mark !== this.#mark) {
-      this.#seen.clear()
-      this.#mark = mark
-    }
-    const until = this.#seen.get(path)
-    if (until !== undefined && until > this.#now()) return true
+    const mark = await this.#refresh()
+    if (this.#live(path) !== undefined) return true
+    const until = this.#now() + knownMilliseconds
     if (!(await look())) return false
-    if (this.#mark === mark) {
-      if (this.#seen.size >= mostKnown) this.#seen.clear()
-      this.#seen.set(path, this.#now() + knownMilliseconds)
-    }
+    if (this.#mark === mark) this.#add(path, until)
     return true
   }
 
-  /** To be called when a directory is gone, before anybody is told so. */
-  async removed(): Promise<void> {
-    this.#seen.clear()
-    await this.#removals.tell()
+  /**
+   * All names in it, where it was seen a moment ago, is asked for often, and `list` gives them; else undefined. A file may be
+   * there that is not among them, and the other way round; a directory that Postern has made is among them.
+   */
+  async names(
+    path: StorePath,
+    list: () => Promise<ReadonlySet<string> | undefined>,
+  ): Promise<ReadonlySet<string> | undefined> {
+    const mark = await this.#refresh()
+    const known = this.#live(path) ?? (path === '/' ? this.#add(path, this.#now() + knownMilliseconds) : undefined)
+    if (known === undefined || ++known.asked < oftenAsked) return undefined
+    known.listing ??= this.#learn(known, mark, list)
+    await known.listing
+    return known.names
+  }
+
+  /** To be called when a directory was made or is gone, before anybody is told so. */
+  async changed(): Promise<void> {
+    this.#known.clear()
+    await this.#changes.tell()
+  }
+
+  /** Keeps what was listed, unless a directory has changed meanwhile. */
+  async #learn(known: Known, mark: string, list: () => Promise<ReadonlySet<string> | undefined>): Promise<void> {
+    try {
+      const names = await list()
+      if ((await this.#refresh()) === mark) known.names = names
+    } catch {
+      // Whoever asked looks for himself, and is told what is wrong.
+    }
+  }
+
+  async #refresh(): Promise<string> {
+    const mark = await this.#changes.current()
+    if (mark !== this.#mark) {
+      this.#known.clear()
+      this.#mark = mark
+    }
+    return mark
+  }
+
+  #live(path: StorePath): Known | undefined {
+    const known = this.#known.get(path)
+    return known !== undefined && known.until > this.#now() ? known : undefined
+  }
+
+  #add(path: StorePath, until: number): Known {
+    if (this.#known.size >= mostKnown) this.#known.clear()
+    const known: Known = { until, asked: 0, listing: undefined, names: undefined }
+    this.#known.set(path, known)
+    return known
   }
 }

@@ -1,9 +1,9 @@
-import { ancestorsOf, parentOf, rootPath, type StorePath } from '../../core/path.js'
+import { ancestorsOf, nameOf, parentOf, rootPath, type StorePath } from '../../core/path.js'
 import { throwIfAborted } from '../aborted.js'
 import { isDirectory, noParent, notDirectory, notFound } from '../refusals.js'
 import type { S3Context } from './context.js'
 import { directoryEtag } from './entries.js'
-import { directoryKey, fileKey, isAbsentByName, refuseName, twinsOf } from './keys.js'
+import { directoryKey, fileKey, isAbsentByName, pathOfKey, refuseName, twinsOf } from './keys.js'
 import type { ObjectFacts } from './service.js'
 
 /** A file, under the key that it really has. */
@@ -110,6 +110,8 @@ export type TargetPresent = {
 export interface TargetOptions {
   /** Parents need not be there. */
   readonly parents?: boolean | undefined
+  /** Whatever file has the name may be replaced, and the service judges that it is the one that was seen. */
+  readonly unconditional?: boolean | undefined
   /** Listings may lag behind; this asks for the file itself too: where a condition has just failed, and within a turn. */
   readonly careful?: boolean | undefined
   readonly signal?: AbortSignal | undefined
@@ -126,6 +128,8 @@ export async function lookAtTarget(context: S3Context, path: StorePath, options:
   refuseName(path)
   if (path === rootPath) throw isDirectory(path)
   const keys = twinsOf(fileKey(path))
+  if (options.unconditional === true && keys.length === 1 && (await isProbablyFree(context, path, options.signal)))
+    return { path, key: fileKey(path), present: undefined, missing: [] }
   const [parents, looks] = await both(
     missingAbove(context, path, options),
     Promise.all(keys.map(async (key) => ({ key, present: await presentAt(context, key, options) }))),
@@ -135,6 +139,25 @@ export async function lookAtTarget(context: S3Context, path: StorePath, options:
     looks.find(({ present }) => present?.kind === 'file') ?? looks.find(({ present }) => present !== undefined)
   const key = found?.present?.kind === 'file' ? found.key : own
   return { path, key, present: found?.present, missing: parents }
+}
+
+/** Whether it is known that the parent is there, and no directory has the name; a file that has it is found by the write itself. */
+async function isProbablyFree(context: S3Context, path: StorePath, signal: AbortSignal | undefined): Promise<boolean> {
+  const names = await context.directories.names(parentOf(path), () => namesIn(context, parentOf(path), signal))
+  return names !== undefined && !names.has(nameOf(path))
+}
+
+/** All names in a directory; undefined where they are more than one page. */
+async function namesIn(
+  { service }: S3Context,
+  directory: StorePath,
+  signal: AbortSignal | undefined,
+): Promise<ReadonlySet<string> | undefined> {
+  const prefix = directoryKey(directory)
+  const page = await service.list({ prefix, delimiter: '/', ...(signal === undefined ? {} : { signal }) })
+  if (page.token !== undefined) return undefined
+  const paths = [...page.objects.map(({ key }) => key), ...page.prefixes].map(pathOfKey)
+  return new Set(paths.flatMap((path) => (path === undefined || path === directory ? [] : [nameOf(path)])))
 }
 
 /** What has a key, or is a directory of that name, by one listing. */

@@ -25,7 +25,7 @@ export async function removeOne(context: S3Context, path: StorePath, options: Re
     if (!isKept) await putMarker(context, parentOf(path))
     if (found.kind === 'directory') {
       await removeDirectory(context, path, signal)
-      await context.directories.removed()
+      await context.directories.changed()
     } else if (ifMatch === undefined) await context.service.remove(found.key)
     else return await removeVersion(context, found, isLastTry)
     return true

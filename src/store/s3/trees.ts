@@ -28,7 +28,7 @@ export async function removeTree(context: S3Context, path: StorePath, signal?: A
   try {
     await removeKeysBelow(context, path, signal)
   } finally {
-    await context.directories.removed()
+    await context.directories.changed()
   }
 }
 
@@ -88,7 +88,7 @@ export async function moveTree(context: S3Context, from: StorePath, to: StorePat
     await move.copied()
     await keepParent(context, from)
     isWhole = await removeCopied(context, from, to, move.lost)
-    await context.directories.removed()
+    await context.directories.changed()
     await move.forget()
   } catch (error) {
     await move.giveUp()

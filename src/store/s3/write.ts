@@ -53,7 +53,10 @@ export async function makeObject(
     judge?.(present)
   }
   const seen = performance.now()
-  const target = await lookAtTarget(context, path, { parents, signal })
+  const { ifMatch, ifNoneMatch, ifUnmodifiedSince } = options
+  const isFree = ifMatch === undefined && ifNoneMatch === undefined && ifUnmodifiedSince === undefined
+  const unconditional = isFree && judge === undefined && context.service.abilities.conditionalPut
+  const target = await lookAtTarget(context, path, { parents, unconditional, signal })
   judgeBoth(target.present)
   const digester = digesterFor(options)
   const sink = new ObjectSink(context, { key: target.key, headers: early, length, digester, signal })
