@@ -318,6 +318,8 @@ describeForeign('faults of a storage service', cephNeeds, () => {
       ['COPY', '/f', { headers: { destination: `${server.url}/h` } }],
       ['MOVE', '/f', { headers: { destination: `${server.url}/h` } }],
       ['PROPFIND', '/f', { headers: { depth: '0' } }],
+      ['PROPFIND', '/', { headers: { depth: '1' } }],
+      ['GET', '/-/ready'],
     ]
     for (const fault of [slowDown, { kind: 'refuse' } as const]) {
       proxy.fault = () => fault

@@ -29,7 +29,11 @@ export type Found = FoundFile | FoundDirectory
  */
 export async function find(context: S3Context, path: StorePath, signal?: AbortSignal): Promise<Found | undefined> {
   throwIfAborted(signal)
-  if (path === rootPath) return { kind: 'directory', key: '', facts: undefined }
+  if (path === rootPath) {
+    // It is there whatever the answer: whether there is one is what matters, to a listing that follows and to who asks for health.
+    await hasBelow(context, '', signal)
+    return { kind: 'directory', key: '', facts: undefined }
+  }
   if (isAbsentByName(path)) return undefined
   return (await findFileOnly(context, path, signal)) ?? (await findDirectory(context, path, signal))
 }
