@@ -25,7 +25,11 @@ const program = fileURLToPath(new URL('../bin/postern.js', import.meta.url))
 const size = { list: 10_000, copy: 1_000, put: 1_000, big: 2 ** 30 }
 const kibibyte = 'x'.repeat(1024)
 const say = (text) => process.stderr.write(`${text}\n`)
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]
+const median = (numbers) => {
+  const sorted = [...numbers].sort((a, b) => a - b)
+  const middle = sorted.length / 2
+  return sorted.length % 2 === 1 ? sorted[Math.floor(middle)] : (sorted[middle - 1] + sorted[middle]) / 2
+}
 
 const work = mkdtempSync(join(tmpdir(), 'postern-over-s3-'))
 const running = new Set()
@@ -334,9 +338,10 @@ async function ask(port, method, path) {
 const shown = (value) => (typeof value === 'number' ? (value >= 100 ? Math.round(value).toLocaleString('en') : value.toPrecision(3)) : `**${value}**`) // prettier-ignore
 
 function report(found, scaled, rounds) {
+  const machine = describeMachine()
   const lines = [
     `${new Date().toISOString().slice(0, 10)}, ${rounds} rounds in turn, one radosgw (${execFileSync('radosgw', ['--version'], { encoding: 'utf8' }).split(' ')[2]}) in memory, ${execFileSync('rclone', ['version'], { encoding: 'utf8' }).split('\n')[0]}.`, // prettier-ignore
-    `${describeMachine()}; all share all cores.`,
+    `${machine.cpu}, ${machine.memory} · ${machine.system} · Node ${machine.node}; all share all cores.`,
     '',
     '| over one S3 service | rclone serve webdav | postern | ratio |',
     '| --- | --- | --- | --- |',
