@@ -22,7 +22,7 @@ const usage = `usage: node bench/over-s3.mjs [options]
   --record        also writes the report into bench/RESULTS.md
 `
 const program = fileURLToPath(new URL('../bin/postern.js', import.meta.url))
-const size = { list: 10_000, copy: 1_000, put: 1_000, big: 2 ** 30 }
+const size = { list: 10_000, copy: 1_000, put: 1_000, warm: 500, big: 2 ** 30 }
 const kibibyte = 'x'.repeat(1024)
 const say = (text) => process.stderr.write(`${text}\n`)
 const median = (numbers) => {
@@ -150,12 +150,17 @@ const rows = {
 const loads = {
   async put1k(server, round) {
     expectStatus((await send(server, 'MKCOL', `/put${round}/`)).status, [201], 'MKCOL')
+    expectStatus((await send(server, 'MKCOL', `/warm${round}/`)).status, [201], 'MKCOL')
+    const warmUp = { method: 'PUT', path: `/warm${round}/{n}.bin`, body: kibibyte }
+    expectAll(await requests(server, [warmUp], { connections: 8, cycles: size.warm }), [200, 201, 204])
     const step = { method: 'PUT', path: `/put${round}/{n}.bin`, body: kibibyte }
     const result = await requests(server, [step], { connections: 8, cycles: size.put })
     expectAll(result, [200, 201, 204])
     return { put1k: result.rate }
   },
   async get1k(server, round) {
+    const warmUp = { method: 'GET', path: `/warm${round}/{n}.bin` }
+    expectAll(await requests(server, [warmUp], { connections: 8, cycles: size.warm }), [200])
     const step = { method: 'GET', path: `/put${round}/{n}.bin` }
     const result = await requests(server, [step], { connections: 8, cycles: size.put })
     expectAll(result, [200])

@@ -111,7 +111,10 @@ export class AnswerBody implements AsyncIterableIterator<Uint8Array, undefined> 
 
   readonly #onEnd = (): void => this.#finish(this.#message.complete ? undefined : brokenOff())
   readonly #onError = (error: Error): void => this.#finish(error)
-  readonly #onClose = (): void => this.#finish(brokenOff())
+  readonly #onClose = (): void => {
+    // Every answer is closed some day; an error that nobody sees costs its stack.
+    if (!this.#ended) this.#finish(brokenOff())
+  }
 
   readonly #onAbort = (): void => {
     if (this.#signal === undefined) return
