@@ -16,7 +16,11 @@ export interface BannerFacts {
 /** What a person wants to know once the server runs: where it is, who may enter, how to mount it. */
 export function banner({ config, listening, admin, certificate }: BannerFacts): string {
   const urls = listening.flatMap(({ url }) => reachable(url)).map((url) => `${url}${config.basePath}/`)
-  const lines = ['', `Serving ${shownMounts(config.mounts)} (${shownCatalog(config)})`, ...urls.map((url) => `  ${url}`)]
+  const lines = [
+    '',
+    `Serving ${shownMounts(config.mounts)} (${shownCatalog(config)})`,
+    ...urls.map((url) => `  ${url}`),
+  ]
   if (admin?.password !== undefined)
     lines.push(
       '',
