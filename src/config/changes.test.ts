@@ -32,6 +32,17 @@ describe('a configuration that was loaded again', () => {
     }
   })
 
+  it('names the directory as it was given', () => {
+    const named = (before: object, after: object): unknown => {
+      const { changed, waiting } = changesBetween(load({ ...before }), load({ ...after }))
+      return { changed, waiting }
+    }
+    expect(named({ root: 'a', state: 's' }, { root: 'b', state: 's' })).toEqual({ changed: ['root'], waiting: [] })
+    expect(named({ root: 'a' }, { root: 'b' })).toEqual({ changed: [], waiting: ['root', 'state'] })
+    const mounts = [{ path: '/', local: 'b' }]
+    expect(named({ root: 'a', state: 's' }, { mounts, state: 's' })).toEqual({ changed: ['mounts'], waiting: [] })
+  })
+
   it('takes other mounts at once', () => {
     const { changed, waiting } = changesBetween(
       load({ mounts: [{ path: '/', local: 'a' }] }),

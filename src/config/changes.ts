@@ -26,6 +26,7 @@ export function changesBetween(served: Config, loaded: Config): Changes {
     // Locks and properties in the state belong to the files of these stores.
     ...((loaded.state !== served.state || !isDeepStrictEqual(loaded.catalog, served.catalog)) && {
       mounts: served.mounts,
+      root: served.root,
     }),
   }
   return { config, changed: differences(served, config), waiting: differences(config, loaded) }
@@ -42,15 +43,17 @@ function pick<Settings extends object>(settings: Settings, keys: readonly string
 }
 
 function differences(one: Config, other: Config): readonly string[] {
-  const before = flat(one)
-  const after = flat(other)
+  // What neither of the two was given by.
+  const unnamed = one.root !== undefined && other.root !== undefined ? 'mounts' : 'root'
+  const before = flat(one, unnamed)
+  const after = flat(other, unnamed)
   return [...new Set([...before.keys(), ...after.keys()])].filter((key) => before.get(key) !== after.get(key)).sort()
 }
 
 /** By key, one level deeper for the groups of settings that are told apart. */
-function flat({ limits, log, ...rest }: Config): ReadonlyMap<string, string> {
+function flat({ limits, log, ...rest }: Config, unnamed: string): ReadonlyMap<string, string> {
   const entries: readonly (readonly [string, unknown])[] = [
-    ...Object.entries(rest).filter(([key]) => key !== 'file' && key !== 'warnings'),
+    ...Object.entries(rest).filter(([key]) => !['file', 'warnings', unnamed].includes(key)),
     ...Object.entries(limits).map(([key, value]) => [`limits.${key}`, value] as const),
     ...Object.entries(log).map(([key, value]) => [`log.${key}`, value] as const),
   ]

@@ -56,6 +56,8 @@ export interface Config extends Omit<Settings, 'listen' | 'root' | 'mounts' | 's
   readonly handed: readonly HandedSocket[]
   /** What makes up the tree; never empty. */
   readonly mounts: readonly MountSetting[]
+  /** The directory of the one mount, where it came from `root` and no mounts are set. */
+  readonly root: string | undefined
   readonly state: string
   /** In the order in which they are asked. */
   readonly identity: readonly IdentitySetting[]
@@ -253,6 +255,7 @@ function resolved(
   return {
     ...others,
     mounts,
+    root: listed === undefined ? root : undefined,
     state,
     ...(settings.secret !== undefined && { secret: secretSetting(settings.secret, from('secret')) }),
     identity: sources(settings.identity, from('identity'), origins.get('identity')),

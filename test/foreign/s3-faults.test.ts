@@ -319,7 +319,6 @@ describeForeign('faults of a storage service', cephNeeds, () => {
       ['MOVE', '/f', { headers: { destination: `${server.url}/h` } }],
       ['PROPFIND', '/f', { headers: { depth: '0' } }],
       ['PROPFIND', '/', { headers: { depth: '1' } }],
-      ['GET', '/-/ready'],
     ]
     for (const fault of [slowDown, { kind: 'refuse' } as const]) {
       proxy.fault = () => fault
@@ -334,6 +333,7 @@ describeForeign('faults of a storage service', cephNeeds, () => {
           answer.status,
           /^[0-9]+$/.test(answer.headers.get('retry-after')?.[0] ?? ''),
         ]).toEqual([requests[index]?.[0], 503, true])
+      expect((await server.request('GET', '/-/ready')).status).toBe(503)
       proxy.fault = () => undefined
       const answer = await server.request('GET', '/f')
       expect([answer.status, answer.body.toString()]).toEqual([200, 'acknowledged'])

@@ -161,7 +161,8 @@ describe('postern copy', () => {
     expect(again.same).toBeGreaterThanOrEqual(names.length)
     expect(again.copied + again.same).toBe(count + 1)
     const whole = await namesBelow(join(home, 'to'))
-    expect(whole.filter((name) => !name.startsWith('.postern-'))).toEqual(await namesBelow(join(home, 'from')))
+    // What the killed one was writing is too young to be swept by one that begins at once; a server shows none of it.
+    expect(whole.filter((name) => !/(?:^|\/)\.postern-write-[^/]+$/.test(name))).toEqual(await namesBelow(join(home, 'from')))
     expect(readFileSync(join(home, 'to/large')).equals(readFileSync(join(home, 'from/large')))).toBe(true)
   })
 

@@ -18,7 +18,7 @@ describe('the program as it is built', () => {
         if (from.startsWith('./')) files.add(from.slice(2))
         else if (!from.startsWith('node:')) packages.add(`${file}: ${from}`)
     expect([...packages]).toEqual([])
-    expect(files.size).toBeLessThan(15)
+    expect(files.size).toBeLessThan(20)
     expect(files.size).toBeGreaterThan(1)
   })
 
