@@ -162,7 +162,9 @@ describe('postern copy', () => {
     expect(again.copied + again.same).toBe(count + 1)
     const whole = await namesBelow(join(home, 'to'))
     // What the killed one was writing is too young to be swept by one that begins at once; a server shows none of it.
-    expect(whole.filter((name) => !/(?:^|\/)\.postern-write-[^/]+$/.test(name))).toEqual(await namesBelow(join(home, 'from')))
+    expect(whole.filter((name) => !/(?:^|\/)\.postern-write-[^/]+$/.test(name))).toEqual(
+      await namesBelow(join(home, 'from')),
+    )
     expect(readFileSync(join(home, 'to/large')).equals(readFileSync(join(home, 'from/large')))).toBe(true)
   })
 
