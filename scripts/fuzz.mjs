@@ -1,4 +1,4 @@
-// Runs every fast-check property for long: node scripts/fuzz.mjs [SECONDS EACH, default 60] [FOLDER …, default src test]
+// Runs the fast-check properties of every file for long: node scripts/fuzz.mjs [SECONDS FOR EACH FILE, default 60] [FOLDER …, default src test]
 import { spawnSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
