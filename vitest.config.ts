@@ -28,7 +28,7 @@ export default defineConfig({
           include: ['test/foreign/**/*.test.ts'],
           testTimeout: 240_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          maxWorkers: 2,
         },
       },
     ],
