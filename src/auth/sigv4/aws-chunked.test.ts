@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest'
 import { Failure } from '../../core/failure.js'
 import type { HttpRequest } from '../../core/http.js'
 import { Digester } from '../../store/digester.js'
+import { hmacUnder } from '../hmac.js'
+import { KeyedChunkSignatures } from './chunk-signatures.js'
 import { payloadOf } from './payload.js'
 import type { Proof } from './proof.js'
 
@@ -82,7 +84,10 @@ function messageOf({ mode, chunks, seed: first = seed, trailer, headers = {} }: 
   }
   return {
     headers: new Map(Object.entries(all).map(([name, value]) => [name, [value]])),
-    proof: { by: 'header', date, scope, signingKey, signature: first },
+    proof: {
+      by: 'header',
+      chunks: () => new KeyedChunkSignatures({ sign: hmacUnder(signingKey), date, scope }, first),
+    },
     pieces,
   }
 }

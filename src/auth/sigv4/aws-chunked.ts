@@ -9,6 +9,9 @@ const headerBytes = 128
 /** A name, a checksum and white space fit. */
 const trailerBytes = 512
 
+/** Signatures that are looked at elsewhere while the body is read on. */
+const mostOpen = 512
+
 const plainHeader = /^([0-9a-fA-F]{1,12})$/
 const signedHeader = /^([0-9a-fA-F]{1,12});chunk-signature=([0-9a-f]{64})$/
 const trailerLine = /^([A-Za-z0-9-]+):[ \t]*([\x21-\x7e]*)[ \t]*\n?$/
@@ -76,9 +79,13 @@ export class AwsChunked implements AsyncIterable<Uint8Array>, AsyncIterator<Uint
       for (;;) {
         const content = this.#advance()
         if (content !== undefined) return { value: content, done: false }
+        const fewer = this.#signatures?.settled?.(mostOpen)
+        if (fewer !== undefined) await fewer
         const next = await this.#source.next()
         if (next.done === true) {
           if (this.#state !== 'end') throw malformed('The body ends before its last chunk does.')
+          const all = this.#signatures?.settled?.(0)
+          if (all !== undefined) await all
           return { value: undefined, done: true }
         }
         this.#piece = bufferOf(next.value)

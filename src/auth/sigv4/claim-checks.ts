@@ -40,11 +40,19 @@ export function objectionToTime({ time, expiresSeconds }: Claim, now: number): O
   return now <= time + expiresSeconds * 1000 ? undefined : objection('expired', 'AccessDenied', 'Request has expired')
 }
 
+/** Milliseconds since the epoch: later than that, the clock has something against the claim. */
+export function provenUntil({ time, expiresSeconds }: Claim): number {
+  return time + (expiresSeconds === undefined ? mostSkew : expiresSeconds * 1000)
+}
+
 /**
  * What is wrong with the headers that a claim covers, if anything: every header of Amazon's own must be among them, so that
  * nobody on the way can add one, and all that are among them must be there.
  */
-export function objectionToHeaders({ by, names }: Claim, { headers, peer }: HttpRequest): Objection | undefined {
+export function objectionToHeaders(
+  { by, names }: Claim,
+  { headers, peer }: Pick<HttpRequest, 'headers' | 'peer'>,
+): Objection | undefined {
   const signed = new Set(names)
   for (const name of headers.keys()) {
     if (!name.startsWith('x-amz-') || signed.has(name)) continue

@@ -113,13 +113,18 @@ function claimOf(fields: Fields, malformed: (why: string) => Failure): Claim {
     accessKeyId,
     day,
     region,
-    scope: `${day}/${region}/s3/aws4_request`,
+    scope: scopeText({ day, region }),
     names,
     signedHeaders,
     signature,
     date,
     time,
   }
+}
+
+/** What a key was derived for, as it is signed. */
+export function scopeText({ day, region }: Pick<Claim, 'day' | 'region'>): string {
+  return `${day}/${region}/s3/aws4_request`
 }
 
 /** Some clients (git-annex) sign for a region that has the name of the host. */

@@ -15,7 +15,7 @@ export class LoginNotes {
     this.#audit = audit
   }
 
-  entered(accessKeyId: string, identity: Identity, { peer }: HttpRequest): void {
+  entered(accessKeyId: string, identity: Identity, { peer }: Pick<HttpRequest, 'peer'>): void {
     const key = `${peer.address ?? ''}\n${accessKeyId}`
     if (this.#known.has(key)) return
     this.#known.add(key)
@@ -28,7 +28,7 @@ export class LoginNotes {
   }
 
   /** After it, the next success is news again. */
-  refused(accessKeyId: string, why: string, { peer }: HttpRequest): void {
+  refused(accessKeyId: string, why: string, { peer }: Pick<HttpRequest, 'peer'>): void {
     this.#known.delete(`${peer.address ?? ''}\n${accessKeyId}`)
     this.#audit({ event: 'login-failed', name: shownName(accessKeyId), why, ...addressOf(peer) })
   }

@@ -42,7 +42,10 @@ const singleHeaders = [
  * Signature Version 2 (`InvalidRequest`), for parameters that come twice or in another spelling
  * (`AuthorizationQueryParametersError`) and for security tokens (`InvalidToken`); `unsupported` for SigV4A (`NotImplemented`).
  */
-export function mechanismOf({ method, headers }: HttpRequest, pairs: readonly Pair[]): Mechanism {
+export function mechanismOf(
+  { method, headers }: Pick<HttpRequest, 'method' | 'headers'>,
+  pairs: readonly Pair[],
+): Mechanism {
   for (const name of singleHeaders)
     if ((headers.get(name)?.length ?? 0) > 1) throw invalid(`The header ${name} must be given once.`)
   const parameters = parametersOf(pairs)

@@ -4,6 +4,8 @@ import { Failure } from '../../core/failure.js'
 import type { HttpRequest } from '../../core/http.js'
 import { Digester } from '../../store/digester.js'
 import type { DigestName } from '../../store/store.js'
+import { hmacUnder } from '../hmac.js'
+import { KeyedChunkSignatures } from './chunk-signatures.js'
 import { declaredChecksum } from './declared-digests.js'
 import { contentEncodingWithout, payloadHash, payloadOf } from './payload.js'
 import type { Proof } from './proof.js'
@@ -14,10 +16,11 @@ const sha256 = hash('sha256', content)
 const proofs: Readonly<Record<Proof['by'], Proof>> = {
   header: {
     by: 'header',
-    date: '20260131T120000Z',
-    scope: '20260131/us-east-1/s3/aws4_request',
-    signingKey: Buffer.alloc(32, 1),
-    signature: '0'.repeat(64),
+    chunks: () =>
+      new KeyedChunkSignatures(
+        { sign: hmacUnder(Buffer.alloc(32, 1)), date: '20260131T120000Z', scope: '20260131/us-east-1/s3/aws4_request' },
+        '0'.repeat(64),
+      ),
   },
   query: { by: 'query' },
   nobody: { by: 'nobody' },

@@ -1,7 +1,7 @@
 import { Failure } from '../../core/failure.js'
 import { header, type HttpRequest } from '../../core/http.js'
 import { AwsChunked } from './aws-chunked.js'
-import { ChunkSignatures, signatureText } from './chunk-signatures.js'
+import { type ChunkSignatures, signatureText } from './chunk-signatures.js'
 import { declaredChecksum, declaredDigests, declaredTrailers } from './declared-digests.js'
 import type { Proof } from './proof.js'
 import { type ExpectedDigest, VerifiedBody } from './verified-body.js'
@@ -15,7 +15,7 @@ type Payload =
   /** Framed, each chunk signed on from the signature of the request. */
   | {
       readonly kind: 'signed-chunks'
-      readonly proof: Extract<Proof, { readonly by: 'header' }>
+      readonly chunks: () => ChunkSignatures
       readonly hasTrailers: boolean
     }
   /** Framed, with a checksum after it. */
@@ -51,7 +51,7 @@ export function payloadOf(request: HttpRequest, proof: Proof): VerifiedBody {
       const trailers = declaredTrailers(request)
       if (payload.hasTrailers !== trailers.length > 0)
         throw invalid('x-amz-trailer and x-amz-content-sha256 must either both announce a trailer or both none.')
-      return framedBody(request, trailers, new ChunkSignatures(payload.proof), payload.hasTrailers)
+      return framedBody(request, trailers, payload.chunks(), payload.hasTrailers)
     }
     case 'unsigned-chunks':
       return framedBody(request, declaredTrailers(request), undefined, true)
@@ -74,7 +74,7 @@ function readPayload(said: string, proof: Proof): Payload {
     case 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD':
     case 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER':
       if (proof.by !== 'header') throw notThisWay(said)
-      return { kind: 'signed-chunks', proof, hasTrailers: said.endsWith('-TRAILER') }
+      return { kind: 'signed-chunks', chunks: proof.chunks, hasTrailers: said.endsWith('-TRAILER') }
     case 'STREAMING-UNSIGNED-PAYLOAD-TRAILER':
       if (proof.by === 'query') throw notThisWay(said)
       return { kind: 'unsigned-chunks' }

@@ -3,8 +3,10 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Failure } from '../../core/failure.js'
 import type { HttpRequest } from '../../core/http.js'
+import { hmacUnder } from '../hmac.js'
 import type { Identity } from '../identity.js'
-import { type FormJudge, verifyForm } from './post-form.js'
+import { type FormFacts, judgeForm } from './form-judge.js'
+import { verifyForm } from './post-form.js'
 
 const accessKeyId = 'AKIAIOSFODNN7EXAMPLE'
 const secret = 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'
@@ -24,9 +26,9 @@ function hmac(key: Uint8Array, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest()
 }
 
-const judge: FormJudge = {
+const judge: FormFacts = {
   keys: ({ accessKeyId: id, day, region }) =>
-    Promise.resolve(id === accessKeyId ? { identity: alice, signingKey: keyOf(day, region) } : undefined),
+    Promise.resolve(id === accessKeyId ? { identity: alice, sign: hmacUnder(keyOf(day, region)) } : undefined),
   anonymous: undefined,
   now: Date.UTC(2015, 11, 29, 12),
 }
@@ -93,7 +95,7 @@ interface Sent {
   readonly type?: string
   readonly bucket?: string
   readonly target?: string
-  readonly judge?: Partial<FormJudge>
+  readonly judge?: Partial<FormFacts>
 }
 
 function requestOf({
@@ -119,7 +121,9 @@ function requestOf({
 }
 
 async function take(sent: Sent) {
-  const verified = await verifyForm(requestOf(sent), sent.bucket ?? 'bucket', { ...judge, ...sent.judge })
+  const verified = await verifyForm(requestOf(sent), sent.bucket ?? 'bucket', (form) =>
+    judgeForm(form, { ...judge, ...sent.judge }),
+  )
   const chunks: Uint8Array[] = []
   const read = verified.body[Symbol.asyncIterator]()
   try {

@@ -9,9 +9,7 @@ export type KeySource = Pick<Directory, 'name' | 'signingKey'>
 
 /** A key derived for one day, one region and the service `s3`. */
 export interface DerivedKey {
-  /** Never leaves the verifier of signatures. */
-  readonly bytes: Uint8Array
-  /** HMAC-SHA256 under it, in base64. */
+  /** HMAC-SHA256 under it, in base64. Neither it nor what it gives may leave the judge of signatures. */
   readonly sign: (text: string) => string
 }
 
@@ -58,6 +56,17 @@ export class SigningKeys {
     throw new Failure('unavailable', 'Signatures cannot be checked now. Try again soon.', details)
   }
 
+  /**
+   * What signatures of that scope are made with by whom a request has shown to have the secret a moment ago: looked up again
+   * only where it is not remembered; undefined where no source knows the id. Throws like `find`.
+   */
+  async shown(scope: KeyScope): Promise<DerivedKey | undefined> {
+    const kept = this.#kept.get(nameOf(scope))
+    if (kept !== undefined) return kept.key
+    const found = await this.find(scope.accessKeyId)
+    return found && this.derive(found.secret, scope)
+  }
+
   /** What signatures of that scope are made with. */
   derive(secret: string, scope: KeyScope): DerivedKey {
     const name = nameOf(scope)
@@ -85,7 +94,7 @@ export function derivedKey(secret: string, day: string, region: string, service 
     (key, part) => createHmac('sha256', key).update(part).digest(),
     Buffer.from(`AWS4${secret}`),
   )
-  return { bytes, sign: hmacUnder(bytes) }
+  return { sign: hmacUnder(bytes) }
 }
 
 function nameOf({ accessKeyId, day, region }: KeyScope): string {
