@@ -10,6 +10,7 @@ export default defineConfig({
           setupFiles: ['test/fuzz-setup.ts'],
           include: ['src/**/*.test.ts', 'test/*.test.ts', 'test/contract/**/*.test.ts'],
           testTimeout: 20_000,
+          maxWorkers: 2,
         },
       },
       {
