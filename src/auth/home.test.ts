@@ -38,9 +38,10 @@ describe('a home', () => {
     expect(await withHomes(directory, setting).signingKey?.('id')).toMatchObject({ identity: { home: '/h/id' } })
     const target = { path: toPath('/f'), slash: false, query: '' }
     const identity = { name: 'al', source: 'test', grants: [] }
-    const links = linksToHomes({ open: async () => ({ target, identity }) }, setting)
+    const links = linksToHomes({ below: [rootPath], open: async () => ({ target, identity, until: 1 }) }, setting)
     const request = {} as Parameters<typeof links.open>[0]
-    expect(await links.open(request, target)).toMatchObject({ target, identity: { home: '/h/al' } })
+    expect(links.below).toEqual([rootPath])
+    expect(await links.open(request, target)).toMatchObject({ target, identity: { home: '/h/al' }, until: 1 })
   })
 
   it('is what the source of the identity says where it says one', () => {

@@ -75,6 +75,7 @@ export function withHomes(directory: Directory | CachedDirectory, setting: HomeS
 /** Links that lead into the home of whoever has signed them. */
 export function linksToHomes(links: Links, setting: HomeSetting): Links {
   return {
+    below: links.below,
     open: async (request, target) => {
       const opened = await links.open(request, target)
       return opened && { ...opened, identity: atHome(opened.identity, setting) }

@@ -98,7 +98,8 @@ describe('a link', () => {
   }
 
   it('opens one file, and no more than reading it', async () => {
-    const { target, identity } = await opened(signed('/_/dl/acme/a*/x y', 'acme', 'one'))
+    const { target, identity, until } = await opened(signed('/_/dl/acme/a*/x y', 'acme', 'one'))
+    expect(until).toBe((Number(soon) + 1) * 1000)
     expect(target).toEqual({ path: '/acme/a*/x y', slash: false, query: '' })
     expect(identity).toMatchObject({ name: 'acme', source: 'putfs-keys' })
     const permit = permitOf(identity)

@@ -1,10 +1,9 @@
 import type { Clock } from '../../core/clock.js'
 import { Failure } from '../../core/failure.js'
-import type { HttpRequest } from '../../core/http.js'
-import { isWithin, rebase, rootPath, type StorePath } from '../../core/path.js'
+import { isWithin, rebase, rootPath, toPath, type StorePath } from '../../core/path.js'
 import { permitOf } from '../grant.js'
 import type { Identity } from '../identity.js'
-import type { Links } from '../links.js'
+import type { LinkRequest, Links } from '../links.js'
 import { scopeGrant } from '../scope/scope-map.js'
 import { judgeLink, needsKey, usualLinkFormat } from '../signed-link.js'
 import type { KeysConf } from './keys-conf.js'
@@ -20,7 +19,7 @@ export interface PutfsLinksOptions {
   readonly clock: Clock
 }
 
-const prefixes = ['/_/dl', '/dl'] as StorePath[]
+const prefixes: readonly StorePath[] = [toPath('/_/dl'), toPath('/dl')]
 
 /**
  * The signed links of PutFS, below `/dl/` and `/_/dl/`: GET and HEAD of one file. A key that is one of `keys` signs only for
@@ -35,6 +34,7 @@ export function putfsLinks({ name: source, keys, links, clock }: PutfsLinksOptio
   }
 
   return {
+    below: prefixes,
     async open(request, target) {
       const prefix = prefixes.find((one) => isWithin(target.path, one) && target.path !== one)
       if (prefix === undefined) return undefined
@@ -60,7 +60,8 @@ export function putfsLinks({ name: source, keys, links, clock }: PutfsLinksOptio
       if (verdict === 'expired') throw new Failure('gone', 'This link is over. Ask for a new one.')
       const path = rebase(target.path, prefix, rootPath)
       if (!(await mayOpen(key ?? '', path))) throw wrong()
-      return { target: { path, slash: target.slash, query: '' }, identity: readerOf(source, key ?? '', path) }
+      const identity = readerOf(source, key ?? '', path)
+      return { target: { path, slash: target.slash, query: '' }, identity, until: (Number(expires) + 1) * 1000 }
     },
   }
 }
@@ -77,11 +78,11 @@ function only(query: URLSearchParams, field: string): string | undefined {
   return others.length > 0 ? undefined : value
 }
 
-function isReading({ method }: HttpRequest): boolean {
+function isReading({ method }: LinkRequest): boolean {
   return method === 'GET' || method === 'HEAD'
 }
 
-function showsWho({ headers }: HttpRequest): boolean {
+function showsWho({ headers }: LinkRequest): boolean {
   return headers.has('authorization') || headers.has('x-api-key')
 }
 
