@@ -11,21 +11,21 @@ import { copyTree } from './local/copy-tree.js'
 import { changeEntry, makeDirectory } from './local/directory.js'
 import { digestFile } from './local/digest.js'
 import { failureOf } from './local/errors.js'
-import { entryOfKnown, isForeign, knownOf } from './local/facts.js'
+import { entryOfKnown, isForeign, type Known, knownOf } from './local/facts.js'
 import { list } from './local/list.js'
 import { Listings } from './local/listings.js'
-import { memoryNotes, NoteBook, type Noted, type Notes, nothingNoted } from './local/notes.js'
+import { memoryNotes, NoteBook, type Noted, type NoteKeeping, type Notes, nothingNoted, shown } from './local/notes.js'
 import { Pace } from './local/pace.js'
+import type { RoomOwner } from './local/parts-folder.js'
 import { LocalPartRooms } from './local/parts.js'
 import { removeOne, removeTree } from './local/remove.js'
 import { roomAt } from './local/space.js'
 import { sweep } from './local/sweep.js'
 import { FileSyncs } from './local/sync.js'
 import { copyDirectory, copyFile, moveFile, moveTree } from './local/transfer.js'
-import { assembleFile, shown, writeFile } from './local/write.js'
+import { assembleFile, type Fill, type FilledPiece, fillFile, writeFile } from './local/write.js'
 import { fact, factsLength } from './native.js'
 import { canSyncFileSystem } from './proc-calls.js'
-import type { PartRooms } from './part-rooms.js'
 import { notFound } from './refusals.js'
 import { isReserved } from './reserved.js'
 import type {
@@ -39,7 +39,6 @@ import type {
   EntryChange,
   ListOptions,
   OpenOptions,
-  Piece,
   RemoveOptions,
   Space,
   Store,
@@ -57,6 +56,10 @@ export interface LocalOptions {
   readonly symlinks: 'absent' | 'inside'
   /** Where digests and attributes are kept; without it they last as long as the store is open. */
   readonly notes?: Notes
+  /** Where notes are kept elsewhere than in `notes`; given the device of the root. */
+  readonly keeping?: (rootDevice: number) => NoteKeeping
+  /** Where each user's files are served by a process of their own: whose this one is. */
+  readonly owner?: RoomOwner
   /** False does without the addon: no locks between processes, and `settle` costs what it should have saved. */
   readonly native?: boolean
   /** False where another process that serves the same files sweeps them. */
@@ -71,9 +74,11 @@ export interface LocalStore extends Store {
   removeTree(path: StorePath, signal?: AbortSignal): Promise<void>
   moveTree(from: StorePath, to: StorePath): Promise<Written>
   copyTree(from: StorePath, to: StorePath, signal?: AbortSignal): Promise<Written>
-  assemble(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written>
+  assemble(to: StorePath, pieces: readonly FilledPiece[], options?: WriteOptions): Promise<Written>
   space(path: StorePath): Promise<Space>
-  readonly parts: PartRooms
+  readonly parts: LocalPartRooms
+  /** `write` of bytes that somebody else brings: `fill` is called once all that can be known beforehand is in order. */
+  fill(path: StorePath, fill: Fill, options?: WriteOptions): Promise<Written>
   digest(path: StorePath, names: readonly DigestName[], signal?: AbortSignal): Promise<Digests>
   /** Removes what crashed processes left behind; gives how many. */
   sweep(): Promise<number>
@@ -93,12 +98,12 @@ export async function openLocalStore(options: LocalOptions): Promise<LocalStore>
 
 class LocalDirectoryStore implements LocalStore {
   readonly #context: LocalContext
-  readonly parts: PartRooms
+  readonly parts: LocalPartRooms
   readonly #facts = new Float64Array(factsLength)
   readonly #background = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
 
-  constructor(beneath: Beneath, { durability, notes = memoryNotes() }: LocalOptions) {
+  constructor(beneath: Beneath, { durability, notes = memoryNotes(), keeping, owner }: LocalOptions) {
     beneath.calls.fstat(beneath.root, this.#facts)
     this.#context = {
       beneath,
@@ -108,7 +113,8 @@ class LocalDirectoryStore implements LocalStore {
       fileSyncs: new FileSyncs(beneath.calls),
       pace: new Pace(),
       rooms: { locks: new Map(), slotBytes: new Map() },
-      notes: new NoteBook(notes, knownOf(this.#facts).device),
+      notes: keeping?.(knownOf(this.#facts).device) ?? new NoteBook(notes, knownOf(this.#facts).device),
+      owner,
       listings: new Listings(),
       later: (work) => this.#later(work),
       closing: this.#closing.signal,
@@ -134,7 +140,7 @@ class LocalDirectoryStore implements LocalStore {
     if (isForeign(this.#facts[fact.kind])) return undefined
     const known = knownOf(this.#facts)
     const { notes } = this.#context
-    return withNotes(entryOfKnown(path, known), notes.glance(known) ?? (await notes.read(known)))
+    return withNotes(notes, entryOfKnown(path, known), known, notes.glance(known) ?? (await notes.read(known)))
   }
 
   /**
@@ -159,7 +165,7 @@ class LocalDirectoryStore implements LocalStore {
     const entry = entryOfKnown(path, known)
     requireConditions(path, entry, conditions)
     const { notes } = this.#context
-    return new SmallContent(withNotes(entry, notes.glance(known) ?? (await notes.read(known))), bytes)
+    return new SmallContent(withNotes(notes, entry, known, notes.glance(known) ?? (await notes.read(known))), bytes)
   }
 
   async #openLong(path: StorePath, conditions: Conditions): Promise<Content> {
@@ -167,7 +173,8 @@ class LocalDirectoryStore implements LocalStore {
     try {
       const entry = entryOfKnown(path, known)
       requireConditions(path, entry, conditions)
-      return new LongContent(withNotes(entry, await this.#context.notes.read(known)), fd)
+      const { notes } = this.#context
+      return new LongContent(withNotes(notes, entry, known, await notes.read(known)), fd)
     } catch (error) {
       closeSync(fd)
       throw error
@@ -177,6 +184,11 @@ class LocalDirectoryStore implements LocalStore {
   async write(path: StorePath, body: Body, options?: WriteOptions): Promise<Written> {
     await this.#turn()
     return await writeFile(this.#context, path, body, options)
+  }
+
+  async fill(path: StorePath, fill: Fill, options?: WriteOptions): Promise<Written> {
+    await this.#turn()
+    return await fillFile(this.#context, path, fill, options)
   }
 
   async change(path: StorePath, change: EntryChange): Promise<Entry> {
@@ -220,7 +232,7 @@ class LocalDirectoryStore implements LocalStore {
     await removeTree(this.#context, path, signal)
   }
 
-  async assemble(to: StorePath, pieces: readonly Piece[], options?: WriteOptions): Promise<Written> {
+  async assemble(to: StorePath, pieces: readonly FilledPiece[], options?: WriteOptions): Promise<Written> {
     return await assembleFile(this.#context, to, pieces, options)
   }
 
@@ -260,8 +272,8 @@ class LocalDirectoryStore implements LocalStore {
 /** Files that fit are read where they are opened. */
 const smallFile = Buffer.allocUnsafeSlow(64 * 1024)
 
-function withNotes(entry: Entry, noted: Noted): Entry {
-  return noted === nothingNoted ? entry : { ...entry, ...shown(noted) }
+function withNotes(notes: NoteKeeping, entry: Entry, known: Known, noted: Noted): Entry {
+  return noted === nothingNoted ? entry : { ...entry, ...shown(notes, known, noted) }
 }
 
 class SmallContent implements Content {

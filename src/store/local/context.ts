@@ -6,8 +6,9 @@ import type { Beneath, Place } from '../beneath.js'
 import { failureOf, fileFailure } from './errors.js'
 import { isForeign, type Known, knownOf } from './facts.js'
 import type { Listings } from './listings.js'
-import type { NoteBook } from './notes.js'
+import type { NoteKeeping } from './notes.js'
 import type { Pace } from './pace.js'
+import type { RoomOwner } from './parts-folder.js'
 import type { DirectorySyncs, FileSyncs } from './sync.js'
 import { directoryKind, fact, factsLength } from '../native.js'
 import { isReserved, refuseReserved } from '../reserved.js'
@@ -30,12 +31,14 @@ export interface LocalContext {
   readonly full: boolean
   /** All of a disk can be made durable in one call, so that `settle: 'later'` may wait for it. */
   readonly settlesAtOnce: boolean
-  readonly notes: NoteBook
+  readonly notes: NoteKeeping
   readonly listings: Listings
   readonly syncs: DirectorySyncs
   readonly fileSyncs: FileSyncs
   readonly pace: Pace
   readonly rooms: RoomMemory
+  /** Whose rooms for parts these are; nobody's in particular where all users share a process. */
+  readonly owner?: RoomOwner | undefined
   /** Lets something go on by itself; `close` waits for it. Its failures are of no consequence. */
   later(work: Promise<unknown>): void
   /** Aborts when the store closes. */

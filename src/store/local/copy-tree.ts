@@ -10,13 +10,12 @@ import { entryOfKnown, isForeign, type Known, knownOf } from './facts.js'
 import { openDirectory } from './members.js'
 import { namesIn } from './names.js'
 import { isReservedName } from '../reserved.js'
-import { isWorthNoting, type Sieve } from './notes.js'
+import { isWorthNoting, type Noted, nothingNoted, shown, type Sieve } from './notes.js'
 import { emptyAndRemove } from './remove.js'
 import { copyBytes, reservedName } from './staging.js'
 import { uniqueStamp } from './stamp.js'
 import { syncPlace } from './sync.js'
 import { lockDirectory, renameNew } from './target.js'
-import { shown } from './write.js'
 import { fact, factsLength, fileKind, linkKind } from '../native.js'
 import { exists, intoItself } from '../refusals.js'
 import type { Written } from '../store.js'
@@ -84,7 +83,8 @@ async function copyBeside(
     await giveName(context, target, name, to)
     calls.flock(fd, false)
     if (context.full) await syncPlace(context, target, to, fd)
-    return { entry: { ...entryOfKnown(to, lookInto(context, fd, to)), ...noted }, created: true }
+    const known = lookInto(context, fd, to)
+    return { entry: { ...entryOfKnown(to, known), ...shown(context.notes, known, noted) }, created: true }
   } catch (error) {
     await emptyAndRemove(context, target.directory, name)
     throw isFailure(error) && !signal?.aborted && !passedOn.includes(error.kind) ? memberByMember(error) : error
@@ -139,12 +139,11 @@ class TreeCopy {
   }
 
   /** What is noted of a directory itself goes along. */
-  async attributes(source: Known, to: number): Promise<Pick<ReturnType<typeof shown>, 'attributes'>> {
-    if (!this.#sieve.mayHold(source)) return {}
-    const { attributes } = shown(await this.#context.notes.read(source))
-    if (attributes === undefined) return {}
-    await this.#context.notes.write(lookInto(this.#context, to, rootPath), { attributes }, true)
-    return { attributes }
+  async attributes(source: Known, to: number): Promise<Noted> {
+    if (!this.#sieve.mayHold(source)) return nothingNoted
+    const noted = await this.#context.notes.read(source)
+    if (isWorthNoting(noted)) await this.#context.notes.write(lookInto(this.#context, to, rootPath), noted, true)
+    return noted
   }
 
   async #member(

@@ -8,11 +8,11 @@ import { requireConditions } from '../conditions.js'
 import { type LocalContext, lookAt, lookAtOwn, lookInto, onDisk, placeOf, placeOfPresent, required } from './context.js'
 import { fileFailure } from './errors.js'
 import { entryOfKnown } from './facts.js'
-import { isWorthNoting, type Noted } from './notes.js'
+import { isWorthNoting, type Noted, shown } from './notes.js'
 import { present } from './remove.js'
 import { uniqueStamp } from './stamp.js'
 import { syncPlace } from './sync.js'
-import { executableMode, requireAttributes, shown } from './write.js'
+import { executableMode, requireAttributes } from './write.js'
 import { directoryKind, linkKind } from '../native.js'
 import { exists } from '../refusals.js'
 import type { Entry, EntryChange } from '../store.js'
@@ -65,7 +65,7 @@ export async function changeEntry(context: LocalContext, path: StorePath, change
     if (isWorthNoting(next)) await context.notes.write(known, next, true)
     else if (isWorthNoting(noted)) await context.notes.forget(known)
     if (context.full) await onDisk(path, syncFile(fd))
-    return { ...entryOfKnown(path, known), ...shown(next) }
+    return { ...entryOfKnown(path, known), ...shown(context.notes, known, next) }
   } finally {
     closeSync(fd)
   }

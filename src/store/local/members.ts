@@ -7,8 +7,7 @@ import { absentOr, isAbsent, type LocalContext } from './context.js'
 import { entryOf, entryOfKnown, isForeign, type Known, knownOf } from './facts.js'
 import { namesIn } from './names.js'
 import { isReserved, isReservedName } from '../reserved.js'
-import { nothingNoted } from './notes.js'
-import { shown } from './write.js'
+import { nothingNoted, shown } from './notes.js'
 import { directoryKind, fact, factsLength, fileKind, linkKind } from '../native.js'
 import type { Entry, ListOptions } from '../store.js'
 
@@ -102,12 +101,15 @@ export class Members {
   async noted(fd: number, members: readonly Member[]): Promise<readonly Entry[]> {
     const known: Known[] = []
     const entries = this.entries(fd, members, known)
-    const noted = await this.#context.notes.readMany(known)
-    return entries.map((entry, index) => {
-      const one = noted[index] ?? nothingNoted
+    const { notes } = this.#context
+    const noted = await notes.readMany(known)
+    for (const [index, one] of known.entries()) {
+      const what = noted[index] ?? nothingNoted
+      const entry = entries[index]
       // The entry was made just now, and nobody else has it yet.
-      return one === nothingNoted ? entry : Object.assign(entry, shown(one))
-    })
+      if (what !== nothingNoted && entry !== undefined) Object.assign(entry, shown(notes, one, what))
+    }
+    return entries
   }
 
   /** Without, and what is known of each for `known`. At most `batchEntries`. */

@@ -19,7 +19,7 @@ export interface Notes {
 }
 
 /** As many keys are fetched at once sooner than files are asked about one by one. */
-const fewKeys = 1000
+export const fewKeys = 1000
 
 /** Of which files anything may be noted, as of one moment. */
 export interface Sieve {
@@ -50,6 +50,27 @@ export function memoryNotes(): Notes {
 export interface Noted {
   readonly digests?: Digests
   readonly attributes?: Attributes
+  /** What is noted elsewhere of the file that this tells of, as it was then: for `write`, which notes the same of another. */
+  readonly of?: Known
+}
+
+/** Whoever keeps the notes of a store: `NoteBook`, or what passes them on to one in another process. */
+export interface NoteKeeping {
+  read(known: Known): Promise<Noted>
+  /** The same of many, in one go where that can be. */
+  readMany(known: readonly Known[]): Promise<readonly Noted[]>
+  /** The same where it can be told without waiting; undefined where it cannot. */
+  glance(known: Known): Noted | undefined
+  /** For work on many files: spares most of them the question. */
+  sieve(): Promise<Sieve>
+  /** Replaces what is noted. `settled` is false as long as the file has still to be renamed. */
+  write(known: Known, noted: Noted, settled: boolean): Promise<void>
+  /** Adds digests of a file that has its name to what is noted of it. */
+  add(known: Known, digests: Digests): Promise<void>
+  /** When the last name of a file goes. */
+  forget(known: Known): Promise<void>
+  /** Where notes are kept elsewhere: what entries carry in their place, so that they can be looked up there. */
+  readonly tells?: (known: Known) => object
 }
 
 /** The same object every time. */
@@ -75,7 +96,7 @@ const soonMilliseconds = 50
  * of modification; those of a directory for as long as it lives. What is noted of a staged file holds as well for the
  * change that its name is, if that comes soon.
  */
-export class NoteBook {
+export class NoteBook implements NoteKeeping {
   readonly #notes: Notes
   readonly #rootDevice: number
 
@@ -85,19 +106,19 @@ export class NoteBook {
   }
 
   async read(known: Known): Promise<Noted> {
-    return this.#meaning(known, await this.#notes.get(this.#key(known)))
+    return this.#meaning(known, await this.#notes.get(keyOf(known, this.#rootDevice)))
   }
 
   /** The same of many, in one go where that can be. */
   async readMany(known: readonly Known[]): Promise<readonly Noted[]> {
-    const keys = known.map((one) => this.#key(one))
+    const keys = known.map((one) => keyOf(one, this.#rootDevice))
     const values = this.#notes.glanceMany?.(keys) ?? (await Promise.all(keys.map((key) => this.#notes.get(key))))
     return known.map((one, index) => this.#meaning(one, values[index]))
   }
 
   /** The same where it can be told without waiting; undefined where it cannot. */
   glance(known: Known): Noted | undefined {
-    const found = this.#notes.glance?.(this.#key(known))
+    const found = this.#notes.glance?.(keyOf(known, this.#rootDevice))
     return found && this.#meaning(known, found.value)
   }
 
@@ -115,18 +136,17 @@ export class NoteBook {
   /** For work on many files: spares most of them the question. */
   async sieve(): Promise<Sieve> {
     const keys = await this.#notes.keys?.(fewKeys)
-    if (keys === undefined) return { isEmpty: false, mayHold: () => true }
-    return { isEmpty: keys.size === 0, mayHold: (known) => keys.size > 0 && keys.has(this.#key(known)) }
+    return sieveOf(keys, this.#rootDevice)
   }
 
   /** Replaces what is noted. `settled` is false as long as the file has still to be renamed. */
   async write(known: Known, noted: Noted, settled: boolean): Promise<void> {
-    await this.#notes.put(this.#key(known), encode(known, noted, settled))
+    await this.#notes.put(keyOf(known, this.#rootDevice), encode(known, noted, settled))
   }
 
   /** Adds digests of a file that has its name to what is noted of it. */
   async add(known: Known, digests: Digests): Promise<void> {
-    const key = this.#key(known)
+    const key = keyOf(known, this.#rootDevice)
     const next = (value: Uint8Array | undefined): Uint8Array => {
       const noted = this.#meaning(known, value)
       return encode(known, { ...noted, digests: { ...noted.digests, ...digests } }, true)
@@ -138,14 +158,20 @@ export class NoteBook {
   /** When the last name of a file goes. To look first spares most files, of which nothing was ever noted, a write. */
   async forget(known: Known): Promise<void> {
     if (known.kind !== directoryKind && known.links > 1) return
-    const key = this.#key(known)
+    const key = keyOf(known, this.#rootDevice)
     if ((await this.#notes.get(key)) !== undefined) await this.#notes.forget(key)
   }
+}
 
-  /** Device numbers change from start to start, so that of the root is left out. */
-  #key(known: Known): string {
-    return `${known.device === this.#rootDevice ? '' : known.device}:${known.inode}:${known.born}`
-  }
+/** Device numbers change from start to start, so that of the root is left out. */
+function keyOf(known: Known, rootDevice: number): string {
+  return `${known.device === rootDevice ? '' : known.device}:${known.inode}:${known.born}`
+}
+
+/** Of all keys there are; undefined where nobody has counted them. */
+export function sieveOf(keys: ReadonlySet<string> | undefined, rootDevice: number): Sieve {
+  if (keys === undefined) return { isEmpty: false, mayHold: () => true }
+  return { isEmpty: keys.size === 0, mayHold: (known) => keys.size > 0 && keys.has(keyOf(known, rootDevice)) }
 }
 
 /** Whether a note that was made of a staged file holds for what it is now that it has its name. */
@@ -198,6 +224,15 @@ function parse(value: Uint8Array): Written | undefined {
 }
 
 /** Whether there is anything to note. */
-export function isWorthNoting({ digests, attributes }: Noted): boolean {
-  return Object.keys(digests ?? {}).length > 0 || Object.keys(attributes ?? {}).length > 0
+export function isWorthNoting({ digests, attributes, of }: Noted): boolean {
+  return of !== undefined || Object.keys(digests ?? {}).length > 0 || Object.keys(attributes ?? {}).length > 0
+}
+
+/** What the entry of a file tells of what is noted. */
+export function shown({ tells }: NoteKeeping, known: Known, { digests, attributes }: Noted): object {
+  if (tells !== undefined) return tells(known)
+  return {
+    ...(digests === undefined || Object.keys(digests).length === 0 ? {} : { digests }),
+    ...(attributes === undefined || Object.keys(attributes).length === 0 ? {} : { attributes }),
+  }
 }

@@ -10,6 +10,7 @@ import { type LocalContext, lookInto, onDisk, required } from './context.js'
 import { failureOf } from './errors.js'
 import { knownOf } from './facts.js'
 import { namesIn } from './names.js'
+import { isNoPlace, openFolder, openOwn, type RoomFolder, roomFolders } from './parts-folder.js'
 import { factsLength } from '../native.js'
 import type { StoredPart } from '../part-rooms.js'
 import { notFound } from '../refusals.js'
@@ -17,9 +18,6 @@ import { notFound } from '../refusals.js'
 const { errno } = system
 const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY
 const readSome = promisify(read)
-
-/** In the root: the folder of all rooms. Its name is one that no client can name. */
-export const folder = '.postern-parts'
 
 /** Rooms of which the size of slots is remembered. */
 const mostRemembered = 1000
@@ -81,11 +79,13 @@ export interface Survey {
 export class LocalRoom {
   readonly context: LocalContext
   readonly fd: number
+  readonly folder: RoomFolder
   readonly #name: string
   #isLocked = false
 
-  private constructor(context: LocalContext, name: string, fd: number) {
+  private constructor(context: LocalContext, folder: RoomFolder, name: string, fd: number) {
     this.context = context
+    this.folder = folder
     this.#name = name
     this.fd = fd
   }
@@ -93,10 +93,14 @@ export class LocalRoom {
   /** Throws `not-found`. */
   static enter(context: LocalContext, name: string): LocalRoom {
     if (!roomName.test(name)) throw noRoom()
-    const fd = context.beneath.open(pathOf(name), directoryFlags)
-    if (fd === -errno.ENOENT) throw noRoom()
-    if (fd < 0) throw failureOf(fd, rootPath)
-    return new LocalRoom(context, name, fd)
+    for (const folder of roomFolders(context)) {
+      const parent = openFolder(context, folder)
+      const fd = parent < 0 ? parent : openOwn(context, parent, name, folder.uid)
+      if (parent >= 0) closeSync(parent)
+      if (fd >= 0) return new LocalRoom(context, folder, name, fd)
+      if (fd !== -errno.ENOENT && !(folder.uid !== undefined && isNoPlace(fd))) throw failureOf(fd, rootPath)
+    }
+    throw noRoom()
   }
 
   /**
@@ -199,15 +203,15 @@ export class LocalRoom {
 
   #isThere(): boolean {
     const facts = new Float64Array(factsLength)
-    if (this.context.beneath.stat(pathOf(this.#name), facts) < 0) return false
+    if (this.context.beneath.stat(pathOf(this.folder, this.#name), facts) < 0) return false
     const named = knownOf(facts)
     const open = lookInto(this.context, this.fd, rootPath)
     return named.inode === open.inode && named.device === open.device && named.born === open.born
   }
 }
 
-function pathOf(name: string): StorePath {
-  return `/${folder}/${name}` as StorePath
+function pathOf({ above, name: folder }: RoomFolder, name: string): StorePath {
+  return `${above === rootPath ? '' : above}/${folder}/${name}` as StorePath
 }
 
 /** The room is not there. To be thrown. */

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { constants as system } from 'node:os'
 import { Failure, isFailure } from '../../core/failure.js'
 import { rootPath, type StorePath } from '../../core/path.js'
@@ -9,20 +9,20 @@ import { type LocalContext, lookAt, openFile, required } from './context.js'
 import { namesIn } from './names.js'
 import { become } from './parts-become.js'
 import { claimSlot, finishSlot, type Slot } from './parts-slots.js'
-import { claimName, folder, LocalRoom, nameOfPart, noRoom, partOf, piecesOf, roomName } from './parts-room.js'
+import { foldersFor, isNoPlace, openAbove, openFolder, openOwn, type RoomFolder, roomFolders } from './parts-folder.js'
+import { claimName, LocalRoom, nameOfPart, noRoom, partOf, piecesOf, roomName } from './parts-room.js'
 import { parting } from './parting.js'
 import { emptyAndRemove } from './remove.js'
 import { reservedName, Staging } from './staging.js'
 import { syncDirectory } from './sync.js'
-import { digestsOf, pour, requireRoom } from './write.js'
+import { digestsOf, pour } from './pour.js'
+import { type Fill, requireRoom } from './write.js'
 import { directoryKind } from '../native.js'
 import type { PartOptions, PartRooms, RoomEntry, StoredPart } from '../part-rooms.js'
 import { wrongLength } from '../refusals.js'
 import type { Body, ByteRange, WriteOptions, Written } from '../store.js'
 
 const { errno } = system
-const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY
-
 const batchRooms = 250
 
 /** How often the folder of all rooms may be taken away, with the last of them, before another one is in it. */
@@ -40,23 +40,42 @@ export class LocalPartRooms implements PartRooms {
     this.#context = context
   }
 
-  async open(): Promise<string> {
-    const { beneath } = this.#context
-    const { calls } = beneath
+  async open(path: StorePath): Promise<string> {
+    for (const folder of foldersFor(this.#context, path)) {
+      const above = openAbove(this.#context, folder)
+      try {
+        const opened = above < 0 ? above : await this.#openIn(above, folder)
+        if (typeof opened === 'string') return opened
+        // Where all users share a process there is one place for all.
+        if (folder.uid === undefined || !isNoPlace(opened)) required(opened, rootPath)
+      } finally {
+        if (above >= 0) closeSync(above)
+      }
+    }
+    throw new Failure(
+      'denied',
+      'There is no place for uploads in parts here: .postern-parts must be made for them in the served directory, owned by root and of mode 1777.',
+      { path },
+    )
+  }
+
+  /** Makes a room in a folder, which is made first where it is missing; or gives a negative errno. */
+  async #openIn(above: number, { name: folder, uid }: RoomFolder): Promise<string | number> {
+    const { calls } = this.#context.beneath
     for (let tries = 0; tries < openTries; tries++) {
-      const made = calls.mkdirAt(beneath.root, folder, 0o777)
-      if (made !== -errno.EEXIST) required(made, rootPath)
-      const parent = calls.openAt(beneath.root, folder, directoryFlags, 0)
+      const made = calls.mkdirAt(above, folder, uid === undefined ? 0o777 : 0o700)
+      if (made < 0 && made !== -errno.EEXIST) return made
+      const parent = openOwn(this.#context, above, folder, uid)
       if (parent === -errno.ENOENT) continue
-      required(parent, rootPath)
+      if (parent < 0) return parent
       try {
         const name = randomBytes(16).toString('hex')
         const result = calls.mkdirAt(parent, name, 0o700)
         if (result === -errno.ENOENT) continue
-        required(result, rootPath)
+        if (result < 0) return result
         if (this.#context.full) {
           await syncDirectory(this.#context, parent, rootPath)
-          await syncDirectory(this.#context, beneath.root, rootPath)
+          await syncDirectory(this.#context, above, rootPath)
         }
         return name
       } finally {
@@ -67,6 +86,11 @@ export class LocalPartRooms implements PartRooms {
   }
 
   async put(name: string, number: number, body: Body, options: PartOptions = {}): Promise<StoredPart> {
+    return await this.fill(name, number, (sink, digester) => pour(body, sink, digester, options), options)
+  }
+
+  /** `put` of bytes that somebody else brings: `fill` is called once there is a place for them. */
+  async fill(name: string, number: number, fill: Fill, options: PartOptions = {}): Promise<StoredPart> {
     throwIfAborted(options.signal)
     if (!Number.isInteger(number) || number < 1 || number > 10_000)
       throw new Failure('invalid', 'The number of a part is 1 to 10,000.')
@@ -74,7 +98,7 @@ export class LocalPartRooms implements PartRooms {
     try {
       if (options.length !== undefined) await requireRoom(this.#context, rootPath, options.length)
       const slot = await claimSlot(room, number, options)
-      return await this.#fill(room, number, body, options, slot)
+      return await this.#fill(room, number, fill, options, slot)
     } finally {
       room.leave()
     }
@@ -83,7 +107,7 @@ export class LocalPartRooms implements PartRooms {
   async #fill(
     room: LocalRoom,
     number: number,
-    body: Body,
+    fill: Fill,
     options: PartOptions,
     slot: Slot | undefined,
   ): Promise<StoredPart> {
@@ -94,7 +118,7 @@ export class LocalPartRooms implements PartRooms {
     try {
       const names = options.digests ?? []
       const digester = names.length === 0 ? undefined : new Digester(names)
-      const size = await pour(body, { open: () => file }, digester, options)
+      const size = await fill({ open: () => file }, digester)
       throwIfAborted(options.signal)
       if (options.length !== undefined && size !== options.length) throw wrongLength()
       if (this.#context.full) await file.sync()
@@ -154,7 +178,7 @@ export class LocalPartRooms implements PartRooms {
       try {
         const written = await become(room, path, parts, options)
         // The file is in place: that something of the room stays is no reason to call that a failure.
-        await this.#takeAway(name).catch(() => undefined)
+        await this.#takeAway(room.folder, name).catch(() => undefined)
         return written
       } finally {
         unlock()
@@ -195,7 +219,7 @@ export class LocalPartRooms implements PartRooms {
     try {
       const unlock = await room.lock()
       try {
-        await this.#takeAway(name)
+        await this.#takeAway(room.folder, name)
       } finally {
         unlock()
       }
@@ -207,10 +231,16 @@ export class LocalPartRooms implements PartRooms {
   }
 
   async *list(): AsyncGenerator<readonly RoomEntry[]> {
+    for (const folder of roomFolders(this.#context)) {
+      const parent = openFolder(this.#context, folder)
+      if (parent === -errno.ENOENT || (folder.uid !== undefined && isNoPlace(parent))) continue
+      yield* this.#listIn(required(parent, rootPath))
+    }
+  }
+
+  /** Closes the folder at the end. */
+  async *#listIn(parent: number): AsyncGenerator<readonly RoomEntry[]> {
     const { beneath, pace } = this.#context
-    const parent = beneath.calls.openAt(beneath.root, folder, directoryFlags, 0)
-    if (parent === -errno.ENOENT) return
-    required(parent, rootPath)
     try {
       let batch: RoomEntry[] = []
       for (const { name } of namesIn(beneath.calls, parent)) {
@@ -230,22 +260,25 @@ export class LocalPartRooms implements PartRooms {
   }
 
   /** Takes a room's name away in one step; what was in it goes by itself. Only for who has locked it. */
-  async #takeAway(name: string): Promise<void> {
-    const { beneath } = this.#context
-    const { calls } = beneath
-    const parent = required(calls.openAt(beneath.root, folder, directoryFlags, 0), rootPath)
-    const trash = reservedName('trash')
+  async #takeAway(folder: RoomFolder, name: string): Promise<void> {
+    const { calls } = this.#context.beneath
+    const above = required(openAbove(this.#context, folder), rootPath)
+    let parent: number | undefined
+    let goesOn = false
     try {
-      const renamed = calls.renameAt(parent, name, beneath.root, trash, true)
-      // The folder may lie on another disk than the root.
+      parent = required(openOwn(this.#context, above, folder.name, folder.uid), rootPath)
+      const trash = reservedName('trash')
+      const renamed = calls.renameAt(parent, name, above, trash, true)
+      // The folder may lie on another disk.
       if (renamed === -errno.EXDEV) await emptyAndRemove(this.#context, parent, name)
       else required(renamed, rootPath)
       // Only where this was the last room.
-      calls.unlinkAt(beneath.root, folder, true)
-      const root = calls.openAt(beneath.root, '.', directoryFlags, 0)
-      if (root >= 0) this.#context.later(emptyAndRemove(this.#context, root, trash).finally(() => closeSync(root)))
+      calls.unlinkAt(above, folder.name, true)
+      goesOn = true
+      this.#context.later(emptyAndRemove(this.#context, above, trash).finally(() => closeSync(above)))
     } finally {
-      closeSync(parent)
+      if (parent !== undefined) closeSync(parent)
+      if (!goesOn) closeSync(above)
     }
   }
 }

@@ -17,6 +17,7 @@ import type { StorePath } from '../../core/path.js'
 import { type LocalContext, lookInto, onDisk, required } from './context.js'
 import { failureOf, fileFailure } from './errors.js'
 import type { Known } from './facts.js'
+import { smallBytes } from './pour.js'
 import { uniqueStamp } from './stamp.js'
 
 const { errno } = system
@@ -35,9 +36,6 @@ let count = 0
 export function reservedName(purpose: 'write' | 'trash' | 'tree'): string {
   return `.postern-${purpose}-${own}${(count++).toString(36)}`
 }
-
-/** Synchronous up to here: a system call costs less than a trip to the thread pool. */
-export const smallBytes = 64 * 1024
 
 /** Larger files are synced by themselves, so that nobody has to wait for them. */
 const batchedBytes = 1024 * 1024
@@ -97,6 +95,11 @@ export class Staging {
   /** Bytes up to the place where the next ones go. */
   get size(): number {
     return this.#position
+  }
+
+  /** Somebody else has written so many bytes to where the next ones go. */
+  grow(bytes: number): void {
+    this.#position += bytes
   }
 
   appendSync(chunks: readonly Uint8Array[]): void {

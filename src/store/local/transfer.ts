@@ -6,15 +6,16 @@ import { throwIfAborted } from '../aborted.js'
 import type { Place } from '../beneath.js'
 import { absentOr, type LocalContext, lookAtOwn, openFile, placeOf, placeOfPresent, required } from './context.js'
 import { failureOf, fileFailure } from './errors.js'
-import { changeEntry, makeDirectory } from './directory.js'
+import { makeDirectory } from './directory.js'
 import { entryOfKnown, isForeign, type Known, knownOf } from './facts.js'
-import { isWorthNoting, type Noted } from './notes.js'
+import { isWorthNoting, type Noted, shown } from './notes.js'
 import { present } from './remove.js'
 import { parting } from './parting.js'
-import { smallBytes, type Staging } from './staging.js'
+import { smallBytes } from './pour.js'
+import type { Staging } from './staging.js'
 import { syncPlace } from './sync.js'
 import { lockBoth, renameNew, Target } from './target.js'
-import { executableMode, remember, settleNote, shown } from './write.js'
+import { executableMode, remember, settleNote } from './write.js'
 import { directoryKind, fact, factsLength, linkKind } from '../native.js'
 import { exists, intoItself, isDirectory, notDirectory, refuseRoot, sameTarget } from '../refusals.js'
 import type { Transfer, Written } from '../store.js'
@@ -61,7 +62,10 @@ export async function copyFile(
     if (noting !== undefined) await settleNote(context, noting, known, noted)
     staging.close()
     target.close()
-    return { entry: { ...entryOfKnown(to, known), ...shown(noted) }, created: replaced === undefined }
+    return {
+      entry: { ...entryOfKnown(to, known), ...shown(context.notes, known, noted) },
+      created: replaced === undefined,
+    }
   } catch (error) {
     staging?.discard()
     target?.abandon()
@@ -86,9 +90,12 @@ export async function copyDirectory(
   const source = knownOf(facts)
   if (context.beneath.stat(to, facts) >= 0 && !isForeign(facts[fact.kind]))
     requireFree(to, source, knownOf(facts), overwrite)
-  const { attributes } = await context.notes.read(source)
+  const noted = await context.notes.read(source)
   const entry = await makeDirectory(context, to, signal, settle !== 'later' || !context.settlesAtOnce)
-  return { entry: attributes === undefined ? entry : await changeEntry(context, to, { attributes }), created: true }
+  if (!isWorthNoting(noted) || context.beneath.stat(to, facts) < 0) return { entry, created: true }
+  const known = knownOf(facts)
+  await context.notes.write(known, noted, true)
+  return { entry: { ...entry, ...shown(context.notes, known, noted) }, created: true }
 }
 
 function copySmall(fd: number, size: number, staging: Staging, path: StorePath): void {
@@ -174,7 +181,10 @@ async function rename(
     const moved = present(context, target, to)
     // To be renamed is to be changed: what was noted is bound to the new time of change.
     if (isWorthNoting(noted)) await remember(context, moved, noted, true)
-    return { entry: { ...entryOfKnown(to, moved), ...shown(noted) }, created: replaced === undefined }
+    return {
+      entry: { ...entryOfKnown(to, moved), ...shown(context.notes, moved, noted) },
+      created: replaced === undefined,
+    }
   } finally {
     closeSync(target.directory)
   }

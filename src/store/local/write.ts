@@ -1,40 +1,39 @@
 import { closeSync } from 'node:fs'
 import { Failure } from '../../core/failure.js'
 import type { StorePath } from '../../core/path.js'
-import { AbortableChunks, throwIfAborted } from '../aborted.js'
+import { throwIfAborted } from '../aborted.js'
 import { requireConditions } from '../conditions.js'
 import { Digester } from '../digester.js'
 import { type LocalContext, openFile } from './context.js'
 import { digestRange } from './digest.js'
 import { entryOfKnown, etagOf, type Known } from './facts.js'
-import { isSoonAfter, isWorthNoting, type Noted } from './notes.js'
+import { isSoonAfter, isWorthNoting, type Noted, shown } from './notes.js'
+import { digestsOf, firstBytes, pour } from './pour.js'
 import { roomAt } from './space.js'
-import { smallBytes, type Staging } from './staging.js'
+import type { Staging } from './staging.js'
 import { uniqueStamp } from './stamp.js'
 import { Target } from './target.js'
 import { directoryKind } from '../native.js'
 import { isDirectory, wrongLength } from '../refusals.js'
-import type { Attributes, Body, Conditions, Digests, Piece, WriteOptions, Written } from '../store.js'
-
-/** Collected before a large body gets a file, and then written at a time. */
-const firstBytes = 256 * 1024
-const batchBytes = 1024 * 1024
+import type { Attributes, Body, Conditions, Piece, WriteOptions, Written } from '../store.js'
 
 /** Attributes are small: catalogs have limits. */
 const attributesLimitBytes = 32 * 1024
 
 /** Where the bytes of a new file go. */
-interface Sink {
+export interface Sink {
   /** Gives the file that takes the bytes, which is made when the first ones are there. */
   readonly open: () => Staging
   /** Takes all the bytes of a small file instead. */
   readonly keep?: (chunks: readonly Uint8Array[]) => void
 }
 
+/** Brings bytes of a file, and computes their digests where it is given something to do so. Gives how many they are. */
+export type Fill = (sink: Sink, digester: Digester | undefined) => Promise<number>
+
 /** How a file comes to its bytes. */
 export interface Making {
-  /** Gives how many they are. */
-  readonly fill: (sink: Sink, digester: Digester | undefined) => Promise<number>
+  readonly fill: Fill
   /** Gives a file that has them already, or most, if it can be renamed into this directory. */
   readonly adopt?: (directory: number) => Staging | undefined
 }
@@ -49,14 +48,27 @@ export async function writeFile(
   return await stage(context, path, options, { fill: (sink, digester) => pour(body, sink, digester, options) })
 }
 
+/** `Store.write` of bytes that somebody else brings: `fill` is called once all that can be known beforehand is in order. */
+export async function fillFile(
+  context: LocalContext,
+  path: StorePath,
+  fill: Fill,
+  options: WriteOptions = {},
+): Promise<Written> {
+  return await stage(context, path, options, { fill })
+}
+
+/** A piece of a file that is assembled; `fill` brings the bytes in place of a body. */
+export type FilledPiece = Piece | { readonly fill: Fill }
+
 /** `Store.assemble` */
 export async function assembleFile(
   context: LocalContext,
   path: StorePath,
-  pieces: readonly Piece[],
+  pieces: readonly FilledPiece[],
   options: WriteOptions = {},
 ): Promise<Written> {
-  const sources = new Map<Piece, number>()
+  const sources = new Map<FilledPiece, number>()
   try {
     for (const piece of pieces) {
       if (!('from' in piece)) continue
@@ -69,9 +81,13 @@ export async function assembleFile(
           size: known.size,
         })
     }
-    const fill: Making['fill'] = async ({ open }, digester) => {
+    const fill: Fill = async ({ open }, digester) => {
       let size = 0
       for (const piece of pieces) {
+        if ('fill' in piece) {
+          size += await piece.fill({ open }, digester)
+          continue
+        }
         if ('body' in piece) {
           const left = options.length === undefined ? {} : { length: options.length - size }
           size += await pour(piece.body, { open }, digester, { ...options, ...left })
@@ -131,10 +147,11 @@ export async function stage(
         if (put.replaced !== undefined) context.later(context.notes.forget(put.replaced))
         const { staged } = put
         const entry = entryOfKnown(path, staged)
-        if (!worthNoting) return { entry, created: put.replaced === undefined }
+        if (!worthNoting)
+          return { entry: { ...entry, ...context.notes.tells?.(staged) }, created: put.replaced === undefined }
         // It got its name in the same call: what is true of the staged file is true of it.
         await remember(context, staged, noted, false)
-        return { entry: { ...entry, ...shown(noted) }, created: put.replaced === undefined }
+        return { entry: { ...entry, ...shown(context.notes, staged, noted) }, created: put.replaced === undefined }
       }
       open().appendSync(kept)
     }
@@ -146,7 +163,7 @@ export async function stage(
     // Both wait for the disk; that the note is one of a file which is then refused does no harm.
     if (context.full) await bothOf(file.sync(), note())
     if (beforeCommit !== undefined && kept === undefined) {
-      await beforeCommit({ size, digests })
+      await beforeCommit({ size, digests, ...context.notes.tells?.(file.known()) })
       throwIfAborted(signal)
     }
     if (!context.full) await note()
@@ -160,22 +177,16 @@ export async function stage(
     if (replaced !== undefined) context.later(context.notes.forget(replaced))
     file.close()
     target.close()
-    return { entry: { ...entryOfKnown(path, known), ...shown(noted) }, created: replaced === undefined }
+    return {
+      entry: { ...entryOfKnown(path, known), ...shown(context.notes, known, noted) },
+      created: replaced === undefined,
+    }
   } catch (error) {
     staging?.discard()
     target.abandon()
     if (noting !== undefined) context.later(context.notes.forget(noting))
     throw error
   }
-}
-
-/** The computed digests, and those that the maker of the body knows, which is asked now. */
-export function digestsOf(
-  digester: Digester | undefined,
-  { knownDigests }: Pick<WriteOptions, 'knownDigests'>,
-): Digests {
-  const computed = digester?.digests() ?? {}
-  return knownDigests === undefined ? computed : { ...computed, ...knownDigests() }
 }
 
 /** Waits for both also where one fails: what they work on must not be closed under the other. */
@@ -194,14 +205,6 @@ export async function remember(context: LocalContext, known: Known, noted: Noted
     await context.notes.write(known, noted, settled)
   } catch {
     // A note made before still holds for the attributes.
-  }
-}
-
-/** What an entry tells of what is noted. */
-export function shown({ digests, attributes }: Noted): Noted {
-  return {
-    ...(digests === undefined || Object.keys(digests).length === 0 ? {} : { digests }),
-    ...(attributes === undefined || Object.keys(attributes).length === 0 ? {} : { attributes }),
   }
 }
 
@@ -225,50 +228,6 @@ export function executableMode(mode: number, executable: boolean | undefined): n
   const bits = mode & 0o777
   if (executable === undefined) return bits
   return executable ? bits | ((bits & 0o444) >> 2) : bits & ~0o111
-}
-
-/** Writes a body in large batches with one write under way while the next is collected. Gives its bytes. */
-export async function pour(
-  body: Body,
-  { open, keep }: Sink,
-  digester: Digester | undefined,
-  { length, signal }: Pick<WriteOptions, 'length' | 'signal'>,
-): Promise<number> {
-  let size = 0
-  let pending: Uint8Array[] = []
-  let pendingBytes = 0
-  let limit = firstBytes
-  let writing: Promise<void> | undefined
-  const chunks = new AbortableChunks(body, signal)
-  try {
-    for (;;) {
-      const next = await chunks.next()
-      if (next.done === true) break
-      const chunk = next.value
-      size += chunk.length
-      if (length !== undefined && size > length) throw wrongLength()
-      digester?.update(chunk)
-      pending.push(chunk)
-      pendingBytes += chunk.length
-      if (pendingBytes < limit) continue
-      await writing
-      writing = open().append(pending)
-      // Looked at before the next write; without this a failure meanwhile would count as unhandled.
-      writing.catch(() => undefined)
-      pending = []
-      pendingBytes = 0
-      limit = batchBytes
-    }
-    await writing
-    if (size <= smallBytes && keep !== undefined) keep(pending)
-    else if (size <= smallBytes) open().appendSync(pending)
-    else if (pendingBytes > 0) await open().append(pending)
-    return size
-  } finally {
-    chunks.end()
-    // The descriptor must not be closed, and its number used again, under a write.
-    await writing?.catch(() => undefined)
-  }
 }
 
 /** Throws `no-space` where a large file cannot fit. */
