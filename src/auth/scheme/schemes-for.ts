@@ -1,8 +1,8 @@
-import type { Credential, Directory } from '../auth/identity.js'
-import { apiKeyScheme } from '../auth/scheme/api-key.js'
-import { basicScheme } from '../auth/scheme/basic.js'
-import { bearerScheme } from '../auth/scheme/bearer.js'
-import type { Scheme } from '../auth/scheme/scheme.js'
+import type { Credential, Directory } from '../identity.js'
+import { apiKeyScheme } from './api-key.js'
+import { basicScheme } from './basic.js'
+import { bearerScheme } from './bearer.js'
+import type { Scheme } from './scheme.js'
 
 /**
  * The ways to show a credential that some source can judge, Basic first: clients that know only one challenge look at the
