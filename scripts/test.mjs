@@ -46,7 +46,8 @@ for (const project of wanted.length > 0 ? wanted : all) {
         count.skipped += 1
         skipped.push(`${relative(home, file.name)}: ${test.fullName}`)
         // A contract suite may skip what a store does not have; what drives the real program may skip nothing.
-        if (project !== 'unit' && !test.ancestorTitles.some((title) => title.startsWith('store contract: '))) skippedReal += 1
+        if (project !== 'unit' && !test.ancestorTitles.some((title) => title.startsWith('store contract: ')))
+          skippedReal += 1
       }
     }
   }
