@@ -228,8 +228,11 @@ static napi_value truth_of(napi_env env, bool value) {
   return result;
 }
 
-/* The names of all groups of a user; a number where a group has no name. Negative errno in `error` where they cannot be had. */
-static napi_value groups_of(napi_env env, const char *user, gid_t first, int *error) {
+/*
+ * The names of all groups of a user, a number where a group has no name, and the numbers of all. Negative errno in `error`
+ * where they cannot be had.
+ */
+static napi_value groups_of(napi_env env, const char *user, gid_t first, napi_value *ids, int *error) {
   int room = 64, count = room;
   gid_t *groups = NULL;
   for (;;) {
@@ -242,7 +245,8 @@ static napi_value groups_of(napi_env env, const char *user, gid_t first, int *er
     if (room > MANY_GROUPS) break;
   }
   napi_value names = NULL;
-  if (groups == NULL || room > MANY_GROUPS || napi_create_array(env, &names) != napi_ok) {
+  if (groups == NULL || room > MANY_GROUPS || napi_create_array(env, &names) != napi_ok ||
+      napi_create_array(env, ids) != napi_ok) {
     free(groups);
     *error = -ENOMEM;
     return NULL;
@@ -252,6 +256,7 @@ static napi_value groups_of(napi_env env, const char *user, gid_t first, int *er
     const struct group *group = getgrgid(groups[i]);
     snprintf(number, sizeof number, "%u", (unsigned)groups[i]);
     napi_set_element(env, names, (uint32_t)i, string(env, group == NULL ? number : group->gr_name));
+    napi_set_element(env, *ids, (uint32_t)i, unsigned_number(env, groups[i]));
   }
   free(groups);
   return names;
@@ -282,7 +287,8 @@ static napi_value state_of(napi_env env, const struct passwd *user, const struct
 
 /*
  * account(name): undefined where the system has none; a negative errno where that cannot be found out; else { name, uid,
- * gid, groups, state, locked, expired, passwordExpired }. The last three are false where the shadow entry may not be read.
+ * gid, groups, groupIds, home, state, locked, expired, passwordExpired }. The last three are false where the shadow entry
+ * may not be read.
  */
 static napi_value account(napi_env env, napi_callback_info info) {
 #ifdef __linux__
@@ -305,13 +311,16 @@ static napi_value account(napi_env env, napi_callback_info info) {
   bool old = dated && (shadow->sp_lstchg == 0 || (shadow->sp_max != -1 && today > shadow->sp_lstchg + shadow->sp_max));
   napi_value state = state_of(env, user, shadow);
   int error = 0;
-  napi_value groups = groups_of(env, user->pw_name, user->pw_gid, &error);
+  napi_value ids = NULL;
+  napi_value groups = groups_of(env, user->pw_name, user->pw_gid, &ids, &error);
   if (state == NULL || groups == NULL) return small(env, error == 0 ? -ENOMEM : error);
   napi_create_object(env, &result);
   set(env, result, "name", string(env, user->pw_name));
   set(env, result, "uid", unsigned_number(env, user->pw_uid));
   set(env, result, "gid", unsigned_number(env, user->pw_gid));
   set(env, result, "groups", groups);
+  set(env, result, "groupIds", ids);
+  set(env, result, "home", string(env, user->pw_dir == NULL ? "" : user->pw_dir));
   set(env, result, "state", state);
   set(env, result, "locked", truth_of(env, hash != NULL && hash[0] == '!'));
   set(env, result, "expired", truth_of(env, expired));
@@ -325,7 +334,7 @@ static napi_value account(napi_env env, napi_callback_info info) {
 
 /*
  * seclude(fd, fd): nobody may look into this process, it leaves no image of its memory, and it ends with its parent; these
- * descriptors are not for programs that it runs.
+ * descriptors are not for programs that it runs, and reading from them waits, whoever has opened them.
  */
 static napi_value seclude(napi_env env, napi_callback_info info) {
 #ifdef __linux__
@@ -336,6 +345,8 @@ static napi_value seclude(napi_env env, napi_callback_info info) {
     int32_t fd = -1;
     napi_get_value_int32(env, values[i], &fd);
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return small(env, -errno);
+    int flags = fcntl(fd, F_GETFL);
+    if (flags == -1 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0) return small(env, -errno);
   }
   if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
     return small(env, -errno);

@@ -100,7 +100,7 @@ export interface AccountCalls {
   account(name: string): SystemAccount | number | undefined
   /**
    * Lets nobody look into this process, keeps it from leaving an image of its memory, and ends it with its parent; programs
-   * that it runs do not get these two descriptors.
+   * that it runs do not get these two descriptors, and reading from them waits.
    */
   seclude(one: number, other: number): number
 }
@@ -113,6 +113,10 @@ export interface SystemAccount {
   readonly gid: number
   /** All groups by name, or by number where they have none. */
   readonly groups: readonly string[]
+  /** The same, all by number; the primary one is among them. */
+  readonly groupIds: readonly number[]
+  /** As the system has it; may be empty. */
+  readonly home: string
   /** Other bytes when the account or its password has changed; secret, to be wiped. */
   readonly state: Uint8Array
   readonly locked: boolean
@@ -164,4 +168,4 @@ export function loadNative(): NativeCalls | undefined {
 }
 
 /** Raised together with `ABI` in native/postern.c. */
-const nativeAbi = 8
+const nativeAbi = 9

@@ -18,6 +18,8 @@ const alice: SystemAccount = {
   uid: 1001,
   gid: 1001,
   groups: ['alice', 'staff'],
+  groupIds: [1001, 50],
+  home: '/home/alice',
   state: Buffer.from('alice:x:$y$hash'),
   locked: false,
   expired: false,
@@ -129,6 +131,32 @@ describe('what PAM says', () => {
     const pam = system(7)
     expect(decide({ ...question, user: 'nobody-here' }, secret(), pam)).toEqual({ kind: 'unknown' })
     expect(pam.asked).toEqual([{ service: 'files', user: 'nobody-here', password: 'wonderland', address: '192.0.2.7' }])
+  })
+})
+
+describe('an account', () => {
+  const ask = { ask: 'account', user: 'Alice' } as const
+
+  it('is not told of where there is none, or nobody can say', () => {
+    expect(decide(ask, undefined, system(0))).toEqual({ kind: 'unknown' })
+    expect(decide(ask, undefined, { ...system(0), account: () => -5 })).toMatchObject({ kind: 'failed' })
+  })
+
+  it('is told of without what is secret, and without asking PAM', () => {
+    const pam = system('alice', { ...alice, expired: true })
+    expect(decide(ask, secret(), pam)).toEqual({
+      kind: 'account',
+      account: {
+        name: 'alice',
+        uid: 1001,
+        gid: 1001,
+        groups: ['alice', 'staff'],
+        groupIds: [1001, 50],
+        home: '/home/alice',
+        expired: true,
+      },
+    })
+    expect(pam.asked).toEqual([])
   })
 })
 

@@ -1,6 +1,6 @@
 import { createHmac, randomBytes } from 'node:crypto'
 import type { AccountCalls, SystemAccount } from '../../store/native.js'
-import type { PamAnswer, PamQuestion, PamRules } from './question.js'
+import type { AccountQuestion, PamAnswer, PamQuestion, PamRules } from './question.js'
 
 /** What an answer is made of. */
 export interface PamSystem extends Pick<AccountCalls, 'pamLogin' | 'account'> {
@@ -13,7 +13,12 @@ export interface PamSystem extends Pick<AccountCalls, 'pamLogin' | 'account'> {
  * that is none: so it costs as much, and nobody learns whether theirs was right (as OpenSSH does). `password` is undefined
  * where it cannot be one; it is zero afterwards.
  */
-export function decide(question: PamQuestion, password: Uint8Array | undefined, system: PamSystem): PamAnswer {
+export function decide(
+  question: PamQuestion | AccountQuestion,
+  password: Uint8Array | undefined,
+  system: PamSystem,
+): PamAnswer {
+  if (question.ask === 'account') return accountOf(question.user, system)
   const { service, user, address = '', rules, stampKey } = question
   const asked = system.account(user)
   if (typeof asked === 'number') return { kind: 'failed', why: `accounts cannot be looked up (errno ${-asked})` }
@@ -32,6 +37,15 @@ export function decide(question: PamQuestion, password: Uint8Array | undefined, 
   if (typeof said === 'number')
     return asked === undefined ? { kind: 'unknown' } : { kind: 'refused', why: whyOf(said, asked) }
   return accepted(said, rules, stampKey, system)
+}
+
+function accountOf(asked: string, system: PamSystem): PamAnswer {
+  const found = system.account(asked)
+  if (typeof found === 'number') return { kind: 'failed', why: `accounts cannot be looked up (errno ${-found})` }
+  if (found === undefined) return { kind: 'unknown' }
+  const { name, uid, gid, groups, groupIds, home, expired, state } = found
+  state.fill(0)
+  return { kind: 'account', account: { name, uid, gid, groups, groupIds, home, expired } }
 }
 
 /** A module may have put another name in the place of that which was asked for: that one counts. */

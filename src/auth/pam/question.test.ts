@@ -6,6 +6,16 @@ import type { PamAnswer, PamQuestion } from './question.js'
 const rules = { minimumUid: 1000, allowedUsers: [], allowedGroups: [], deniedUsers: [], deniedGroups: [] }
 const question: PamQuestion = { ask: 'login', service: 'postern', user: 'alice', rules, stampKey: 'a2V5' }
 
+const account = {
+  name: 'alice',
+  uid: 1001,
+  gid: 1001,
+  groups: ['alice', '50'],
+  groupIds: [1001, 50],
+  home: '/home/alice',
+  expired: false,
+}
+
 const framed = (text: string): Buffer => {
   const head = Buffer.alloc(4)
   head.writeUInt32BE(Buffer.byteLength(text))
@@ -36,6 +46,7 @@ describe('frames', () => {
       { kind: 'refused', why: 'locked' },
       { kind: 'failed', why: 'x' },
       { kind: 'stamp', stamp: 's' },
+      { kind: 'account', account },
     ]
     for (const answer of answers) {
       const frame = answerFrame(answer)
@@ -56,6 +67,16 @@ describe('frames', () => {
     '{"kind":"refused"}',
     '{"kind":"refused","why":7}',
     '{"kind":"stamp"}',
+    '{"kind":"account"}',
+    '{"kind":"account","account":null}',
+    ...Object.keys(account).map((left) =>
+      JSON.stringify({ kind: 'account', account: { ...account, [left]: undefined } }),
+    ),
+    ...[-1, 1.5, 2 ** 32, '0', null].flatMap((id) =>
+      [{ uid: id }, { gid: id }, { groupIds: [50, id] }].map((wrong) =>
+        JSON.stringify({ kind: 'account', account: { ...account, ...wrong } }),
+      ),
+    ),
     '{"kind":"accepted"}',
     '{"kind":"accepted","name":"alice","stamp":"s"}',
     '{"kind":"accepted","name":"","groups":[],"stamp":"s"}',

@@ -23,6 +23,27 @@ export interface PamQuestion {
   readonly stampKey: string
 }
 
+/** What does the system know of that name? */
+export interface AccountQuestion {
+  readonly ask: 'account'
+  readonly user: string
+}
+
+/** An account as the system has it, without its secrets. */
+export interface KnownAccount {
+  /** As the system writes it. */
+  readonly name: string
+  readonly uid: number
+  readonly gid: number
+  /** All, by name and by number; the primary one is among them. */
+  readonly groups: readonly string[]
+  readonly groupIds: readonly number[]
+  /** As the system has it; may be empty. */
+  readonly home: string
+  /** The day after which nobody may use it is over (shadow(5)). */
+  readonly expired: boolean
+}
+
 export type PamAnswer =
   | {
       readonly kind: 'accepted'
@@ -38,6 +59,7 @@ export type PamAnswer =
   /** PAM cannot say. */
   | { readonly kind: 'failed'; readonly why: string }
   | { readonly kind: 'stamp'; readonly stamp: string }
+  | { readonly kind: 'account'; readonly account: KnownAccount }
 
 /** Longest password that PAM takes, in bytes of UTF-8 (PAM_MAX_RESP_SIZE with its end). */
 export const maxPasswordBytes = 511
@@ -52,7 +74,7 @@ const headBytes = 4
 const passwordHeadBytes = 2
 
 /** Length (4 bytes), length of the password (2), password, the rest as JSON. Whoever has sent it should fill it with zeros. */
-export function questionFrame(question: PamQuestion, password = ''): Buffer {
+export function questionFrame(question: PamQuestion | AccountQuestion, password = ''): Buffer {
   const text = JSON.stringify(question)
   const passwordBytes = Buffer.byteLength(password)
   const length = passwordHeadBytes + passwordBytes + Buffer.byteLength(text)
@@ -65,9 +87,12 @@ export function questionFrame(question: PamQuestion, password = ''): Buffer {
 }
 
 /** Reads what stands behind the length; the password is a view of it. */
-export function readQuestion(bytes: Buffer): { readonly question: PamQuestion; readonly password: Buffer } {
+export function readQuestion(bytes: Buffer): {
+  readonly question: PamQuestion | AccountQuestion
+  readonly password: Buffer
+} {
   const end = passwordHeadBytes + bytes.readUInt16BE(0)
-  const question = JSON.parse(bytes.toString('utf8', end)) as PamQuestion
+  const question = JSON.parse(bytes.toString('utf8', end)) as PamQuestion | AccountQuestion
   return { question, password: bytes.subarray(passwordHeadBytes, end) }
 }
 
@@ -102,6 +127,10 @@ function asAnswer(value: unknown): PamAnswer | 'nonsense' {
   if (kind === 'unknown') return { kind }
   if ((kind === 'refused' || kind === 'failed') && 'why' in value && typeof value.why === 'string')
     return { kind, why: value.why }
+  if (kind === 'account') {
+    const account = 'account' in value ? asAccount(value.account) : undefined
+    return account === undefined ? 'nonsense' : { kind, account }
+  }
   if (!('stamp' in value) || typeof value.stamp !== 'string') return 'nonsense'
   const { stamp } = value
   if (kind === 'stamp') return { kind, stamp }
@@ -110,4 +139,20 @@ function asAnswer(value: unknown): PamAnswer | 'nonsense' {
   const groups: readonly unknown[] = value.groups
   if (!groups.every((group) => typeof group === 'string')) return 'nonsense'
   return { kind, name: value.name, groups, stamp }
+}
+
+function asAccount(value: unknown): KnownAccount | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { name, uid, gid, groups, groupIds, home, expired } = value as Readonly<Record<keyof KnownAccount, unknown>>
+  if (typeof name !== 'string' || name === '' || typeof home !== 'string' || typeof expired !== 'boolean')
+    return undefined
+  if (!isId(uid) || !isId(gid) || !Array.isArray(groups) || !Array.isArray(groupIds)) return undefined
+  const [names, ids]: readonly [readonly unknown[], readonly unknown[]] = [groups, groupIds]
+  if (!names.every((group) => typeof group === 'string') || !ids.every(isId)) return undefined
+  return { name, uid, gid, groups: names, groupIds: ids, home, expired }
+}
+
+/** Of a user or a group: 32 bits without a sign. */
+function isId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffffffff
 }
