@@ -49,7 +49,7 @@ export function createCredentialKey(): CredentialKey {
  * Remembers successes of a directory for a while: never failures, never the credential. Where the directory can tell
  * cheaply that a success no longer holds (`current`), it is asked in every turn of the event loop, so that a change holds
  * for all requests that are read from the network after it; while it is down, what is remembered goes on until its time
- * is over. Concurrent checks of one credential are one check.
+ * is over. Concurrent checks of one credential are one check. Each success says until when it is remembered.
  */
 export function cached(directory: Directory, options: CacheOptions): CachedDirectory {
   const { clock, keyOf, ttlSeconds = 120, maxEntries = 10_000, persisted } = options
@@ -76,9 +76,9 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     let entry = entries.get(key)
     if (entry === undefined || entry.expires <= clock.now()) {
       entries.delete(key)
-      entry = persisted?.find(asked.credential)
-      if (entry === undefined) return undefined
-      remember(key, entry)
+      const kept = persisted?.find(asked.credential)
+      if (kept === undefined) return undefined
+      entry = remember(key, kept.verdict, kept.expires)
     }
     // Who was asked for last comes last, which matters only where some will have to go.
     if (entries.size > maxEntries / 2) {
@@ -96,21 +96,22 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     return entry && currentThisTurn.has(entry.verdict) && entry.expires > clock.now() ? entry.verdict : undefined
   }
 
-  function remember(key: string, entry: KeptSuccess): void {
+  function remember(key: string, verdict: Accepted, expires: number): KeptSuccess {
+    const entry = { verdict: { ...verdict, until: expires }, expires }
     entries.set(key, entry)
-    if (entries.size <= maxEntries) return
+    if (entries.size <= maxEntries) return entry
     const oldest = entries.keys().next()
     if (oldest.done !== true) entries.delete(oldest.value)
+    return entry
   }
 
   async function ask(key: string, credential: Credential, facts: RequestFacts): Promise<Verdict> {
     const expires = clock.now() + ttlSeconds * 1000
     const verdict = await directory.check(credential, facts)
     if (verdict.kind !== 'identity') return verdict
-    const entry = { verdict, expires: Math.min(expires, verdict.until ?? Infinity) }
-    remember(key, entry)
+    const entry = remember(key, verdict, Math.min(expires, verdict.until ?? Infinity))
     persisted?.keep(credential, entry)
-    return verdict
+    return entry.verdict
   }
 
   async function check(credential: Credential, facts: RequestFacts): Promise<Verdict> {
@@ -121,7 +122,9 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
     if (joined) {
       const verdict = await joined
       // The check may have begun before a change that was over when this request came.
-      if (verdict.kind !== 'identity' || (await isCurrent(verdict))) return verdict
+      if (verdict.kind !== 'identity') return verdict
+      const isOver = (verdict.until ?? Infinity) <= clock.now()
+      if (!isOver && (await isCurrent(verdict))) return verdict
       return ask(key, credential, facts)
     }
     const flight = ask(key, credential, facts)
@@ -138,6 +141,7 @@ export function cached(directory: Directory, options: CacheOptions): CachedDirec
   return {
     name: directory.name,
     accepts: directory.accepts,
+    ...(directory.dependsOn && { dependsOn: directory.dependsOn }),
     ...(current && { current }),
     ...(signingKey && { signingKey }),
     check,

@@ -54,6 +54,7 @@ export function withHomes(directory: Directory | CachedDirectory, setting: HomeS
   return {
     name: directory.name,
     accepts: directory.accepts,
+    ...(directory.dependsOn && { dependsOn: directory.dependsOn }),
     check: async (credential, facts) => housed(await directory.check(credential, facts)),
     ...(current && { current }),
     ...(signingKey && {

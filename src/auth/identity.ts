@@ -72,6 +72,8 @@ export interface Directory {
   /** As in the configuration: `catalog`, `htpasswd`, … */
   readonly name: string
   readonly accepts: ReadonlySet<Credential['kind']>
+  /** What its answers may depend on beside the credential: where the caller is, or anything in the request; nothing without it. */
+  readonly dependsOn?: 'address' | 'request'
   check(credential: Credential, facts: RequestFacts): Promise<Verdict>
   /**
    * Whether a verdict given earlier with this stamp still holds, cheaply: this is what makes revocation immediate for

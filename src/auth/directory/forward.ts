@@ -110,6 +110,7 @@ export function forwardDirectory(options: ForwardOptions): CachedDirectory {
   return {
     name,
     accepts: new Set(['password', 'api-key', 'bearer'] as const),
+    dependsOn: 'request',
     async remembered({ credential, facts }) {
       if (yes.size === 0) return undefined
       const shown = credentialHeaders(credential)

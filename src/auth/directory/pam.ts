@@ -29,6 +29,8 @@ export function pamDirectory({ name, logins, grants }: PamDirectoryOptions): Dir
   return {
     name,
     accepts: new Set(['password'] as const),
+    // PAM may know rules about where somebody comes from.
+    dependsOn: 'address',
     async check(credential, { address }): Promise<Verdict> {
       if (credential.kind !== 'password' || !isUnixName(credential.name)) return { kind: 'unknown' }
       const files = accountFiles()

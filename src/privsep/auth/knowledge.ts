@@ -1,0 +1,31 @@
+import type { AccountEvent, LoginEvent } from '../../auth/audit.js'
+import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
+import type { TableUsers } from '../../auth/directory/table-users.js'
+import type { Directory } from '../../auth/identity.js'
+import type { Links } from '../../auth/links.js'
+import type { Throttle } from '../../auth/throttle.js'
+import type { Clock } from '../../core/clock.js'
+
+/** All that one configuration says of callers, opened: it is nowhere but in the process that answers by it. */
+export interface Knowledge {
+  /** In the order in which they are asked. */
+  readonly directories: readonly (Directory | CachedDirectory)[]
+  /** Those whose users Postern may manage. */
+  readonly users: readonly TableUsers[]
+  /** Those whose callers sign links. */
+  readonly links: readonly Links[]
+  readonly throttle: Throttle
+  /** That of the caches. */
+  readonly keyOf: CredentialKey
+  readonly clock: Clock
+  /** What callers without a credential may do, and as whom; absent: nothing. */
+  readonly anonymous?: { readonly grants: readonly string[]; readonly unixUser?: string }
+  readonly basePath: string
+  /** The only region that signatures may name; any without it. */
+  readonly region?: string
+  /** Told of logins, for the audit log and the log. */
+  readonly noteLogin: (event: LoginEvent) => void
+  /** Told who has changed which account. */
+  readonly noteAccount: (event: AccountEvent) => void
+  close(): Promise<void>
+}

@@ -1,0 +1,106 @@
+import { signatureText, type ChainLink } from '../../auth/sigv4/chunk-signatures.js'
+import type { SentForm } from '../../auth/sigv4/judge.js'
+import { createKeyedJudge, type SentChain } from '../../auth/sigv4/keyed-judge.js'
+import { mostRequestBytes, readSentRequest, type RequestHead } from '../sent-request.js'
+import type { Asked, Head } from '../wire/link.js'
+import { granted } from './admission.js'
+import type { DoorPart } from './door.js'
+
+/** Fields of a form, at most 20 KiB of them, however they are escaped. */
+const mostFormBytes = 128 * 1024
+
+/** Links of a chain that are judged at once. */
+export const mostLinks = 512
+
+/** A hash and a signature. */
+export const linkBytes = 64
+
+/**
+ * What the door does for AWS Signature Version 4. Everything is judged here, by the clock that is here, over the request as
+ * its client has sent it: a front learns whether a signature is right that it has seen, and never what one would be.
+ *
+ * `verify {request}`: who signed it, by header or URL; `{form: true}` for a form, `{by: 'nobody'}` with whoever may come
+ * without. `verify-form {request, bucket, fileName, fields}`: who signed its policy, and which size it allows. Both with a
+ * ticket that does not outlive the proof. `verify-chunks {accessKeyId, day, region, date, previous, trailers}` with a hash
+ * and a signature for each link of the chain: `{wrong}`, the index of the first that is wrong. It says nothing of who anybody is.
+ */
+export const signaturesPart: DoorPart = (known, tickets) => {
+  const judge = createKeyedJudge({ ...known, audit: known.noteLogin })
+  return {
+    verify: {
+      maxBytes: mostRequestBytes,
+      handle: async ({ head }) => {
+        const request = requestIn(head)
+        const judged = await judge.head(request)
+        if (judged === undefined) return { head: { form: true } }
+        const { proof } = judged
+        return { head: { ...(await granted(judged, request, known, tickets)), by: proof.by } }
+      },
+    },
+    'verify-form': {
+      maxBytes: mostRequestBytes + mostFormBytes,
+      handle: async ({ head }) => {
+        const request = requestIn(head)
+        const judged = await judge.form(formIn(head), request)
+        const { signed, size } = judged
+        const most = size.most === Infinity ? undefined : size.most
+        return { head: { ...(await granted(judged, request, known, tickets)), signed, least: size.least, most } }
+      },
+    },
+    'verify-chunks': {
+      maxBytes: 2048 + mostLinks * linkBytes,
+      handle: async (asked) => {
+        const chain = chainIn(asked)
+        const wrong = await judge.wrongLink(chain)
+        return { head: wrong === undefined ? {} : { wrong: chain.links.indexOf(wrong) } }
+      },
+    },
+  }
+}
+
+export function requestIn({ request }: Head): RequestHead {
+  const found = readSentRequest(request)
+  if (found === undefined) throw misshapen()
+  return found
+}
+
+function formIn({ bucket, fileName, fields }: Head): SentForm {
+  if (typeof bucket !== 'string' || typeof fileName !== 'string' || !Array.isArray(fields)) throw misshapen()
+  const found = new Map<string, string>()
+  for (const field of fields as readonly unknown[]) {
+    if (!Array.isArray(field)) throw misshapen()
+    const [name, value, ...more] = field as readonly unknown[]
+    if (typeof name !== 'string' || typeof value !== 'string' || more.length > 0 || found.has(name)) throw misshapen()
+    found.set(name, value)
+  }
+  return { bucket, fileName, fields: found }
+}
+
+function chainIn({ head, bytes }: Asked): SentChain {
+  const { accessKeyId, day, region, date, previous: seed, trailers } = head
+  const count = bytes.length / linkBytes
+  if (typeof trailers !== 'boolean' || !Number.isInteger(count) || count < 1 || count > mostLinks) throw misshapen()
+  const links: ChainLink[] = []
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
+  let previous = textIn(seed, signatureText)
+  for (let at = 0; at < text.length; at += 4 * hashBytes) {
+    const hash = text.slice(at, at + 2 * hashBytes)
+    const claimed = text.slice(at + 2 * hashBytes, at + 4 * hashBytes)
+    links.push({ kind: trailers && links.length === count - 1 ? 'trailers' : 'chunk', previous, hash, claimed })
+    previous = claimed
+  }
+  return {
+    accessKeyId: textIn(accessKeyId, /^[!-~]{1,128}$/),
+    day: textIn(day, /^\d{8}$/),
+    region: textIn(region, /^[A-Za-z0-9._-]{1,253}$/),
+    date: textIn(date, /^\d{8}T\d{6}Z$/),
+    links,
+  }
+}
+
+const hashBytes = linkBytes / 2
+
+function textIn(value: unknown, form: RegExp): string {
+  if (typeof value !== 'string' || !form.test(value)) throw misshapen()
+  return value
+}
