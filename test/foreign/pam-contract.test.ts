@@ -1,4 +1,5 @@
 import { pamDirectory } from '../../src/auth/directory/pam.js'
+import { spawnedPam } from '../../src/auth/pam/helper.js'
 import { PamPool } from '../../src/auth/pam/pool.js'
 import { pamHelperCommand } from '../../src/config/pam-helper.js'
 import { directoryContract } from '../contract/directory.js'
@@ -15,7 +16,7 @@ describeForeign('PAM with real Unix users', ['right: root', 'program: useradd', 
       const users = new UnixUsers()
       const service = users.service('contract', stack)
       const logins = new PamPool({
-        command: pamHelperCommand(),
+        start: spawnedPam(pamHelperCommand()),
         service,
         rules: { minimumUid: 1000, allowedUsers: [], allowedGroups: [], deniedUsers: [], deniedGroups: [] },
         stampKey: Buffer.from('a key of this test'),

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
+import { spawnedPam } from './helper.js'
 import { PamPool } from './pool.js'
 import type { PamPoolOptions } from './pool.js'
 
@@ -35,7 +36,7 @@ const accept = `JSON.stringify({ kind: 'accepted', name: question.user, groups: 
 
 function open(command: readonly string[], options: Partial<PamPoolOptions> = {}): PamPool {
   const pool = new PamPool({
-    command,
+    start: spawnedPam(command),
     service: 'postern',
     rules,
     stampKey: Buffer.from('key'),

@@ -1,4 +1,5 @@
 import { Failure } from '../../core/failure.js'
+import type { StartPam } from './helper.js'
 import { PamProcess } from './process.js'
 import { questionFrame } from './question.js'
 import type { PamAnswer, PamQuestion, PamRules } from './question.js'
@@ -16,8 +17,8 @@ export interface PamLogins {
 }
 
 export interface PamPoolOptions {
-  /** The program, with its arguments, that runs `servePam`. */
-  readonly command: readonly string[]
+  /** Starts a process that runs `servePam`. */
+  readonly start: StartPam
   readonly service: string
   readonly rules: PamRules
   readonly stampKey: Uint8Array
@@ -150,9 +151,9 @@ export class PamPool implements PamLogins {
       this.#idle.delete(process)
       if (!process.isBroken) return process
     }
-    const { processes, command } = this.#options
+    const { processes, start } = this.#options
     if (this.#isClosed || this.#all.size >= processes || this.#pause !== undefined) return undefined
-    const process = PamProcess.start(command)
+    const process = new PamProcess(start)
     this.#all.add(process)
     void process.gone.then(() => this.#buried(process))
     return process

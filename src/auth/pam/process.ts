@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
-import type { Socket } from 'node:net'
 import { Failure } from '../../core/failure.js'
-import { answerDescriptor, questionDescriptor, readAnswer } from './question.js'
+import type { PamHelper, StartPam } from './helper.js'
+import { readAnswer } from './question.js'
 import type { PamAnswer } from './question.js'
 
 interface Pending {
@@ -11,52 +9,42 @@ interface Pending {
 }
 
 /**
- * One process that asks PAM, for one question at a time: what hangs, crashes or forks in there takes nothing along. It is
- * reached by two pipes and holds nothing of this process beside them, neither its environment nor its descriptors.
+ * One process that asks PAM, for one question at a time: what hangs, crashes or forks in there takes nothing along.
  */
 export class PamProcess {
   /** Resolves, with how it ended, when the process is gone. */
   readonly gone: Promise<string>
-  readonly #child: ChildProcess
-  readonly #questions: Socket | undefined
+  readonly #starting: Promise<PamHelper | undefined>
+  #helper: PamHelper | undefined
   #isBroken = false
   #asked = 0
   #pending: Pending | undefined
   #received: Buffer = Buffer.alloc(0)
 
-  private constructor(child: ChildProcess) {
-    this.#child = child
-    this.gone = new Promise((resolve) => {
-      const ended = (how: string): void => {
-        this.#isBroken = true
-        resolve(how)
-        this.#fail(how)
-      }
-      child.once('error', (error) => ended(error.message))
-      child.once('exit', (code, signal) => ended(signal ?? `exit code ${code ?? 'unknown'}`))
+  /** One that cannot be started is a process that is gone. */
+  constructor(start: StartPam) {
+    this.#starting = this.#start(start)
+    this.gone = this.#starting.then((helper) => helper?.gone ?? 'it could not be started')
+    void this.gone.then((how) => {
+      this.#isBroken = true
+      this.#fail(how)
     })
-    this.#questions = child.stdio[questionDescriptor] as Socket | undefined
-    const answers = child.stdio[answerDescriptor] as Socket | undefined
-    this.#questions?.on('error', () => undefined)
-    answers?.on('error', () => undefined)
-    answers?.on('data', (bytes: Buffer) => this.#take(bytes))
-    // It must not keep a server alive that wants to end.
-    child.unref()
-    this.#questions?.unref()
-    answers?.unref()
   }
 
-  /** `command`: a program and its arguments. A program that cannot be started is a process that is gone. */
-  static start([program = '', ...args]: readonly string[]): PamProcess {
-    return new PamProcess(
-      spawn(program, args, {
-        cwd: '/',
-        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
-        stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'],
-        // A group of its own, so that what it has started ends with it.
-        detached: true,
-      }),
-    )
+  async #start(start: StartPam): Promise<PamHelper | undefined> {
+    try {
+      const helper = await start()
+      this.#helper = helper
+      helper.questions?.on('error', () => undefined)
+      helper.answers?.on('error', () => undefined)
+      helper.answers?.on('data', (bytes: Buffer) => this.#take(bytes))
+      if (this.#isBroken) helper.kill()
+      return helper
+    } catch (error) {
+      this.#isBroken = true
+      this.#fail(error instanceof Error ? error.message : String(error))
+      return undefined
+    }
   }
 
   /** Whether it is gone or about to go. */
@@ -69,8 +57,9 @@ export class PamProcess {
     return this.#asked
   }
 
+  /** Undefined where another process has started it. */
   get pid(): number | undefined {
-    return this.#child.pid
+    return this.#helper?.pid
   }
 
   /**
@@ -87,7 +76,8 @@ export class PamProcess {
       return await new Promise<PamAnswer>((settle, fail) => {
         this.#pending = { settle, fail }
         if (this.#isBroken) this.#fail('it had ended before')
-        else this.#questions?.write(frame, () => frame.fill(0))
+        else if (this.#helper !== undefined) this.#helper.questions?.write(frame, () => frame.fill(0))
+        else void this.#starting.then((helper) => helper?.questions?.write(frame, () => frame.fill(0)))
       })
     } finally {
       clearTimeout(patience)
@@ -97,18 +87,12 @@ export class PamProcess {
 
   /** Lets it go when it has answered. */
   end(): void {
-    this.#questions?.end()
+    this.#helper?.questions?.end()
   }
 
   kill(): void {
-    const { pid } = this.#child
     this.#isBroken = true
-    if (pid === undefined || this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    try {
-      process.kill(-pid, 'SIGKILL')
-    } catch {
-      // It has gone by itself.
-    }
+    this.#helper?.kill()
   }
 
   #fail(why: string): void {

@@ -3,6 +3,7 @@ import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
 import type { TableUsers } from '../../auth/directory/table-users.js'
 import type { Directory } from '../../auth/identity.js'
 import type { Links } from '../../auth/links.js'
+import type { StartPam } from '../../auth/pam/helper.js'
 import type { PasswordHasher } from '../../auth/password-hash.js'
 import type { Accounts } from '../../catalog/accounts.js'
 import type { Catalog } from '../../catalog/catalog.js'
@@ -65,6 +66,8 @@ export interface IdentityNeeds {
   readonly cacheSeconds: number
   /** Below which path clients know this server; usually empty. */
   readonly basePath: string
+  /** How processes that ask PAM are started; by this process itself without it. */
+  readonly startPam?: StartPam
   /** For what an owner should know of a source: a line of a file that is not understood, a source that flaps. Never with a secret. */
   readonly warn: (facts: object, message: string) => void
 }

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto'
 import { cachedByAddress } from '../../auth/cached-by-address.js'
 import { pamDirectory } from '../../auth/directory/pam.js'
 import { barOf } from '../../auth/pam/decide.js'
+import { spawnedPam } from '../../auth/pam/helper.js'
 import { PamPool } from '../../auth/pam/pool.js'
 import { hasPamService } from '../../auth/pam/service.js'
 import { Failure } from '../../core/failure.js'
@@ -46,16 +47,16 @@ export const pamKind = identityKind({
     'The users of this system, by PAM (Linux): each login is checked by the modules of a PAM service, `auth` and `account`, in a process of its own. See [identity.md](identity.md).',
   example: 'pam: { service: postern, minimumUid: 1000, grants: ["rw:/home/{user}/**"] }',
   schema,
-  async open(name, settings, { clock, keyOf, secret, cacheSeconds, warn }) {
+  async open(name, settings, { clock, keyOf, secret, cacheSeconds, startPam, warn }) {
     const { service, grants, processes, timeoutSeconds, refusalMilliseconds, ...rules } = settings
     demandPam(service)
-    if (process.geteuid?.() !== 0)
+    if (startPam === undefined && process.geteuid?.() !== 0)
       warn(
         { source: name, uid: process.geteuid?.() },
         'PAM is asked by an ordinary user: its module pam_unix then knows the password of that user only',
       )
     const logins = new PamPool({
-      command: pamHelperCommand(),
+      start: startPam ?? spawnedPam(pamHelperCommand()),
       service,
       rules,
       stampKey: createHmac('sha256', secret).update(`pam:${name}`).digest(),
