@@ -12,7 +12,7 @@ export interface OpenedLink {
 }
 
 /** All of a request that a link may hang on. Plain data, so that its source can live in another process. */
-export type LinkRequest = Pick<HttpRequest, 'method' | 'headers' | 'peer'>
+export type LinkRequest = Pick<HttpRequest, 'method' | 'target' | 'headers' | 'origin' | 'peer'>
 
 /** A source whose callers may sign links for others, who need no login. */
 export interface Links {

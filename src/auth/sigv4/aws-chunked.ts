@@ -94,7 +94,18 @@ export class AwsChunked implements AsyncIterable<Uint8Array>, AsyncIterator<Uint
     } catch (error) {
       this.#failure = error instanceof Error ? error : malformed('The body could not be read.')
       this.#source.return?.().catch(() => undefined)
-      throw error
+      this.#failure = await this.#before(this.#failure)
+      throw this.#failure
+    }
+  }
+
+  /** What was wrong first: a signature that was still looked at comes before what was found wrong meanwhile. */
+  async #before(failure: Error): Promise<Error> {
+    try {
+      await this.#signatures?.settled?.(0)
+      return failure
+    } catch (error) {
+      return error instanceof Error ? error : failure
     }
   }
 

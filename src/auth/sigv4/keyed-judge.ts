@@ -42,7 +42,7 @@ export interface KeyedJudgeOptions {
   /** Under which a proxy may show this server, and strip it from what it passes on; empty without one. */
   readonly basePath: string
   /** What requests without any signature may do; absent: nothing. */
-  readonly anonymous?: { readonly grants: readonly string[] }
+  readonly anonymous?: { readonly grants: readonly string[]; readonly unixUser?: string }
   readonly audit: (event: LoginEvent) => void
 }
 
@@ -79,7 +79,7 @@ class DirectoryJudge implements KeyedJudge {
     this.#clock = clock
     this.#region = region
     this.#basePath = basePath
-    this.#anonymous = anonymous && { name: 'anonymous', source: 'anonymous', grants: anonymous.grants }
+    this.#anonymous = anonymous && { name: 'anonymous', source: 'anonymous', ...anonymous }
     if (anonymous !== undefined) compileGrants(anonymous.grants, 'anonymous')
     this.#keys = new SigningKeys(directories, audit)
     this.#notes = new LoginNotes(audit)

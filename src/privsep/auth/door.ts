@@ -3,13 +3,16 @@ import { aboutPart } from './about.js'
 import { anonymousPart } from './anonymous.js'
 import { checkPart } from './check.js'
 import type { Knowledge } from './knowledge.js'
+import { linksPart } from './links.js'
+import { pagesPart } from './pages.js'
+import { signaturesPart } from './signatures.js'
 import type { Tickets } from './tickets.js'
 
 /** A few of the questions that a front may ask, answered by one configuration. */
 export type DoorPart = (known: Knowledge, tickets: Tickets) => Table
 
 /** All that a front may ask. */
-const parts: readonly DoorPart[] = [aboutPart, anonymousPart, checkPart]
+const parts: readonly DoorPart[] = [aboutPart, anonymousPart, checkPart, signaturesPart, linksPart, pagesPart]
 
 interface Generation {
   readonly known: Knowledge

@@ -1,8 +1,10 @@
 import type { AccountEvent, LoginEvent } from '../../auth/audit.js'
+import type { Authenticator } from '../../auth/authenticator.js'
 import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
 import type { TableUsers } from '../../auth/directory/table-users.js'
 import type { Directory } from '../../auth/identity.js'
 import type { Links } from '../../auth/links.js'
+import type { KeyedJudge } from '../../auth/sigv4/keyed-judge.js'
 import type { Throttle } from '../../auth/throttle.js'
 import type { Clock } from '../../core/clock.js'
 
@@ -14,6 +16,10 @@ export interface Knowledge {
   readonly users: readonly TableUsers[]
   /** Those whose callers sign links. */
   readonly links: readonly Links[]
+  /** Who signs, with the secrets of these directories. */
+  readonly judge: KeyedJudge
+  /** Of whole requests, by these directories. */
+  readonly authenticator: Pick<Authenticator, 'authenticate'>
   readonly throttle: Throttle
   /** That of the caches. */
   readonly keyOf: CredentialKey
@@ -21,8 +27,6 @@ export interface Knowledge {
   /** What callers without a credential may do, and as whom; absent: nothing. */
   readonly anonymous?: { readonly grants: readonly string[]; readonly unixUser?: string }
   readonly basePath: string
-  /** The only region that signatures may name; any without it. */
-  readonly region?: string
   /** Told of logins, for the audit log and the log. */
   readonly noteLogin: (event: LoginEvent) => void
   /** Told who has changed which account. */

@@ -1,10 +1,10 @@
 import { signatureText, type ChainLink } from '../../auth/sigv4/chunk-signatures.js'
 import type { SentForm } from '../../auth/sigv4/judge.js'
-import { createKeyedJudge, type SentChain } from '../../auth/sigv4/keyed-judge.js'
-import { mostRequestBytes, readSentRequest, type RequestHead } from '../sent-request.js'
+import type { SentChain } from '../../auth/sigv4/keyed-judge.js'
+import { misshapen, mostRequestBytes, readSentRequest, textIn } from '../sent-request.js'
 import type { Asked, Head } from '../wire/link.js'
-import { granted } from './admission.js'
 import type { DoorPart } from './door.js'
+import { proofAnswer } from './proof-answer.js'
 
 /** Fields of a form, at most 20 KiB of them, however they are escaped. */
 const mostFormBytes = 128 * 1024
@@ -25,26 +25,26 @@ export const linkBytes = 64
  * and a signature for each link of the chain: `{wrong}`, the index of the first that is wrong. It says nothing of who anybody is.
  */
 export const signaturesPart: DoorPart = (known, tickets) => {
-  const judge = createKeyedJudge({ ...known, audit: known.noteLogin })
+  const { judge } = known
   return {
     verify: {
       maxBytes: mostRequestBytes,
       handle: async ({ head }) => {
-        const request = requestIn(head)
+        const request = readSentRequest(head)
         const judged = await judge.head(request)
         if (judged === undefined) return { head: { form: true } }
         const { proof } = judged
-        return { head: { ...(await granted(judged, request, known, tickets)), by: proof.by } }
+        return { head: { ...(await proofAnswer(judged, request, known, tickets)), by: proof.by } }
       },
     },
     'verify-form': {
       maxBytes: mostRequestBytes + mostFormBytes,
       handle: async ({ head }) => {
-        const request = requestIn(head)
+        const request = readSentRequest(head)
         const judged = await judge.form(formIn(head), request)
         const { signed, size } = judged
         const most = size.most === Infinity ? undefined : size.most
-        return { head: { ...(await granted(judged, request, known, tickets)), signed, least: size.least, most } }
+        return { head: { ...(await proofAnswer(judged, request, known, tickets)), signed, least: size.least, most } }
       },
     },
     'verify-chunks': {
@@ -56,12 +56,6 @@ export const signaturesPart: DoorPart = (known, tickets) => {
       },
     },
   }
-}
-
-export function requestIn({ request }: Head): RequestHead {
-  const found = readSentRequest(request)
-  if (found === undefined) throw misshapen()
-  return found
 }
 
 function formIn({ bucket, fileName, fields }: Head): SentForm {
@@ -99,8 +93,3 @@ function chainIn({ head, bytes }: Asked): SentChain {
 }
 
 const hashBytes = linkBytes / 2
-
-function textIn(value: unknown, form: RegExp): string {
-  if (typeof value !== 'string' || !form.test(value)) throw misshapen()
-  return value
-}

@@ -22,7 +22,8 @@ export interface UsersCallsOptions {
   readonly audit: (event: AccountEvent) => void
 }
 
-const maxBodyBytes = 64 * 1024
+/** Longest body of a call. */
+export const mostCallBytes = 64 * 1024
 
 /**
  * The HTTP calls of the companion user manager of pam-dynamo, below `/-/users`, with statuses that say what happened and
@@ -159,7 +160,7 @@ async function readJson(request: HttpRequest): Promise<Readonly<Record<string, u
   let bytes = 0
   for await (const part of request.body) {
     bytes += part.length
-    if (bytes > maxBodyBytes) throw new Failure('too-large', 'The body is too large.', { size: maxBodyBytes })
+    if (bytes > mostCallBytes) throw new Failure('too-large', 'The body is too large.', { size: mostCallBytes })
     parts.push(part)
   }
   let value: unknown

@@ -1,0 +1,83 @@
+import {
+  signatureText,
+  trailersHash,
+  wrongLink,
+  type ChainLink,
+  type ChunkSignatures,
+} from '../../auth/sigv4/chunk-signatures.js'
+import type { Claim } from '../../auth/sigv4/claim.js'
+import { Failure } from '../../core/failure.js'
+import type { Link } from '../wire/link.js'
+
+/** Links of a chain that may be asked about at once. */
+const mostLinks = 512
+
+/**
+ * A chain of signatures whose key is in another process. Links are asked about while the body is read on: one question at a
+ * time, with all that have come since the one before.
+ */
+export class RemoteChunkSignatures implements ChunkSignatures {
+  readonly #door: Pick<Link, 'ask'>
+  readonly #claim: Claim
+  readonly #waiting: ChainLink[] = []
+  #previous: string
+  #asked = 0
+  #asking: Promise<void> | undefined
+  #failure: Error | undefined
+
+  /** @param claim of the request, whose signature holds */
+  constructor(door: Pick<Link, 'ask'>, claim: Claim) {
+    this.#door = door
+    this.#claim = claim
+    this.#previous = claim.signature
+  }
+
+  chunk(contentHash: string, claimed: string): void {
+    this.#add('chunk', contentHash, claimed)
+  }
+
+  trailers(canonical: string, claimed: string): void {
+    this.#add('trailers', trailersHash(canonical), claimed)
+  }
+
+  settled(open: number): Promise<void> | undefined {
+    if (this.#failure === undefined && this.#waiting.length + this.#asked <= open) return undefined
+    return this.#settle(open)
+  }
+
+  async #settle(open: number): Promise<void> {
+    while (this.#failure === undefined && this.#waiting.length + this.#asked > open) await this.#asking
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  #add(kind: ChainLink['kind'], hash: string, claimed: string): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (!signatureText.test(claimed)) throw (this.#failure = wrongLink(kind))
+    this.#waiting.push({ kind, previous: this.#previous, hash, claimed })
+    this.#previous = claimed
+    this.#asking ??= this.#askAll()
+  }
+
+  /** Never rejects. */
+  async #askAll(): Promise<void> {
+    try {
+      while (this.#waiting.length > 0) await this.#ask(this.#waiting.splice(0, mostLinks))
+    } catch (error) {
+      this.#failure ??= error instanceof Error ? error : new Failure('unavailable', 'Signatures cannot be checked now.')
+    } finally {
+      this.#asked = 0
+      this.#asking = undefined
+    }
+  }
+
+  async #ask(links: readonly ChainLink[]): Promise<void> {
+    this.#asked = links.length
+    const { accessKeyId, day, region, date } = this.#claim
+    const previous = links[0]?.previous
+    const trailers = links.at(-1)?.kind === 'trailers'
+    const bytes = Buffer.from(links.map(({ hash, claimed }) => hash + claimed).join(''), 'hex')
+    const head = { accessKeyId, day, region, date, previous, trailers }
+    const { wrong } = (await this.#door.ask('verify-chunks', head, { bytes })).head
+    if (wrong !== undefined) throw wrongLink((typeof wrong === 'number' ? links[wrong] : undefined)?.kind ?? 'chunk')
+  }
+}
