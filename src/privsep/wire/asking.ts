@@ -1,0 +1,153 @@
+import { close } from 'node:fs'
+import { Failure } from '../../core/failure.js'
+import { abortFailure, throwIfAborted } from '../../store/aborted.js'
+import type { FrameWriter } from './frames.js'
+import type { Answered, AskOptions, Head } from './link.js'
+import { askHead, cancelHead } from './messages.js'
+
+/**
+ * What one side leaves unanswered at most, as questions and as bytes that came with them: whoever asks waits here
+ * before it asks more, so the other side never has to leave unread what an answer may be among.
+ */
+export const maxUnanswered = 4096
+export const maxUnansweredBytes = 8 * 1024 * 1024
+
+interface Pending {
+  /** Of the bytes that came with the question. */
+  readonly length: number
+  readonly resolve: (answered: Answered) => void
+  readonly reject: (error: unknown) => void
+  /** Takes away what may end the waiting early. */
+  readonly settle: () => void
+}
+
+interface Held {
+  readonly id: number
+  readonly text: string
+  readonly bytes: Uint8Array | undefined
+  readonly length: number
+}
+
+/** The questions of this side, and who waits for their answers. */
+export class Asking {
+  readonly #writer: FrameWriter
+  readonly #pending = new Map<number, Pending>()
+  /** Asked, but nobody waits any more: bytes that came with them. */
+  readonly #abandoned = new Map<number, number>()
+  readonly #held = new Map<number, Held>()
+  #nextId = 0
+  #unanswered = 0
+  #unansweredBytes = 0
+  #ended: Failure | undefined
+
+  constructor(writer: FrameWriter) {
+    this.#writer = writer
+  }
+
+  ask(name: string, head: Head | undefined, options: AskOptions): Promise<Answered> {
+    const { bytes, signal, timeoutMilliseconds } = options
+    return new Promise((resolve, reject) => {
+      throwIfAborted(signal)
+      if (this.#ended !== undefined) throw this.#ended
+      const id = this.#nextId++
+      const question = { id, text: askHead(id, name, head), bytes, length: bytes?.length ?? 0 }
+      if (this.#held.size === 0 && this.#hasRoom(question.length)) this.#send(question)
+      else this.#held.set(id, question)
+      const onAbort = (): void => {
+        if (signal !== undefined) this.#abandon(id, abortFailure(signal))
+      }
+      const timer =
+        timeoutMilliseconds === undefined
+          ? undefined
+          : setTimeout(() => {
+              this.#abandon(id, new Failure('unavailable', silence, { retryAfterSeconds: 1 }))
+            }, timeoutMilliseconds)
+      signal?.addEventListener('abort', onAbort)
+      const settle = (): void => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', onAbort)
+      }
+      this.#pending.set(id, { length: question.length, resolve, reject, settle })
+    })
+  }
+
+  /** Gives the rule that an answer breaks: each question has one. */
+  answered(id: number, answered: Answered): string | undefined {
+    const pending = this.#answer(id)
+    if (pending === undefined || pending === 'abandoned') {
+      // Errors of closing say nothing here: it was only read from.
+      if (answered.descriptor !== undefined) close(answered.descriptor, () => undefined)
+      return pending === undefined ? 'an answer to nothing' : undefined
+    }
+    pending.resolve(answered)
+    return undefined
+  }
+
+  /** The same where the answer is a failure. */
+  failed(id: number, failure: Failure): string | undefined {
+    const pending = this.#answer(id)
+    if (pending === undefined) return 'an answer to nothing'
+    if (pending !== 'abandoned') pending.reject(failure)
+    return undefined
+  }
+
+  /** Nothing is answered any more. */
+  end(failure: Failure): void {
+    this.#ended = failure
+    this.#held.clear()
+    this.#abandoned.clear()
+    for (const id of [...this.#pending.keys()]) this.#take(id)?.reject(failure)
+  }
+
+  #hasRoom(length: number): boolean {
+    if (this.#unanswered === 0) return true
+    return this.#unanswered < maxUnanswered && this.#unansweredBytes + length <= maxUnansweredBytes
+  }
+
+  #send({ text, bytes, length }: Held): void {
+    this.#writer.write(text, bytes)
+    this.#unanswered += 1
+    this.#unansweredBytes += length
+  }
+
+  /** Asks what was held back, as far as there is room. */
+  #sendHeld(): void {
+    for (const held of this.#held.values()) {
+      if (!this.#hasRoom(held.length)) return
+      this.#held.delete(held.id)
+      this.#send(held)
+    }
+  }
+
+  #answer(id: number): Pending | 'abandoned' | undefined {
+    if (this.#held.has(id)) return undefined
+    const abandoned = this.#abandoned.get(id)
+    const pending = abandoned === undefined ? this.#take(id) : 'abandoned'
+    if (pending === undefined) return undefined
+    this.#abandoned.delete(id)
+    this.#unanswered -= 1
+    this.#unansweredBytes -= pending === 'abandoned' ? (abandoned ?? 0) : pending.length
+    if (this.#held.size > 0) this.#sendHeld()
+    return pending
+  }
+
+  #abandon(id: number, failure: Failure): void {
+    const pending = this.#take(id)
+    if (pending === undefined) return
+    if (!this.#held.delete(id)) {
+      this.#abandoned.set(id, pending.length)
+      this.#writer.write(cancelHead(id), undefined)
+    }
+    pending.reject(failure)
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    if (pending === undefined) return undefined
+    this.#pending.delete(id)
+    pending.settle()
+    return pending
+  }
+}
+
+const silence = 'This was not answered in time; try again shortly.'
