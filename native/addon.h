@@ -18,6 +18,10 @@ struct function {
 extern const struct function pam_functions[];
 extern const size_t pam_function_count;
 
+/* native/unix.c */
+extern const struct function unix_functions[];
+extern const size_t unix_function_count;
+
 static inline napi_value small(napi_env env, int value) {
   napi_value result;
   napi_create_int32(env, value, &result);

@@ -11,14 +11,10 @@
 #include "addon.h"
 #ifdef __linux__
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <shadow.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -332,35 +328,9 @@ static napi_value account(napi_env env, napi_callback_info info) {
 #endif
 }
 
-/*
- * seclude(fd, fd): nobody may look into this process, it leaves no image of its memory, and it ends with its parent; these
- * descriptors are not for programs that it runs, and reading from them waits, whoever has opened them.
- */
-static napi_value seclude(napi_env env, napi_callback_info info) {
-#ifdef __linux__
-  napi_value values[ARGUMENTS];
-  arguments(env, info, values);
-  const struct rlimit none = {0, 0};
-  for (int i = 0; i < 2; i++) {
-    int32_t fd = -1;
-    napi_get_value_int32(env, values[i], &fd);
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return small(env, -errno);
-    int flags = fcntl(fd, F_GETFL);
-    if (flags == -1 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0) return small(env, -errno);
-  }
-  if (prctl(PR_SET_DUMPABLE, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
-    return small(env, -errno);
-  return small(env, 0);
-#else
-  (void)info;
-  return small(env, -ENOSYS);
-#endif
-}
-
 const struct function pam_functions[] = {
     {"pamLoad", pam_load},
     {"pamLogin", pam_login},
     {"account", account},
-    {"seclude", seclude},
 };
 const size_t pam_function_count = sizeof pam_functions / sizeof *pam_functions;

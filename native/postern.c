@@ -909,6 +909,7 @@ static void offer(napi_env env, napi_value exports, const struct function *offer
 NAPI_MODULE_INIT() {
   offer(env, exports, functions, sizeof functions / sizeof *functions);
   offer(env, exports, pam_functions, pam_function_count);
+  offer(env, exports, unix_functions, unix_function_count);
   napi_set_named_property(env, exports, "abi", small(env, ABI));
   return exports;
 }

@@ -98,12 +98,37 @@ export interface AccountCalls {
   pamLogin(service: string, user: string, password: Uint8Array, address: string): string | number
   /** Undefined where there is no such name, an errno where that cannot be found out. */
   account(name: string): SystemAccount | number | undefined
+}
+
+/** Open files on their way between two processes, on Linux, and how a process is left alone. None of these waits for another program. */
+export interface ProcessCalls {
+  /** Connects to a socket with a name in the filesystem, and gives a descriptor that is not blocking. */
+  connectUnix(path: string): number
+  /** Sends a copy of an open file with a number; EAGAIN while the other side has not taken many that were sent before. */
+  sendDescriptor(channel: number, descriptor: number, number: number): number
+  /**
+   * The open file that comes next, with its facts, closed in programs that this one runs; EAGAIN where none is there,
+   * ECONNRESET where none will come. Closes what it does not give: EPROTO where not exactly one has come, EINVAL for anything
+   * but a regular file.
+   */
+  receiveDescriptor(channel: number, facts: Float64Array): number
+  /** Facts of an open file of this process. */
+  openFacts(descriptor: number, facts: Float64Array): number
+  /** Closes as soon as the filesystem lets it, while nobody waits. */
+  closeDetached(descriptor: number): number
+  /** 1 where something was mounted or unmounted since the last call, and at the first one; else 0. */
+  mountsChanged(): number
   /**
    * Lets nobody look into this process, keeps it from leaving an image of its memory, and ends it with its parent; programs
-   * that it runs do not get these two descriptors, and reading from them waits.
+   * that it runs do not get these descriptors.
    */
-  seclude(one: number, other: number): number
+  seclude(...descriptors: readonly number[]): number
 }
+
+/** Places in the facts of an open file: the number it came with, its type and mode, the number of its mount (-1 where the kernel does not say), its size, how it was opened. */
+export const openFact = { number: 0, mode: 1, mount: 2, size: 3, flags: 4 } as const
+
+export const openFactsLength = 5
 
 /** What the system knows of a name. What only the shadow file says is false to those who may not read it. */
 export interface SystemAccount {
@@ -125,7 +150,7 @@ export interface SystemAccount {
 }
 
 /** Everything that the addon can do. */
-export type NativeCalls = DirectoryCalls & MemoryCalls & AccountCalls
+export type NativeCalls = DirectoryCalls & MemoryCalls & AccountCalls & ProcessCalls
 
 /** What is known of a file, as `statAt` and its like fill it in. */
 export const factsLength = 16
