@@ -15,6 +15,7 @@ export async function main(args: readonly string[]): Promise<number> {
   process.stdout.on('error', () => undefined)
   try {
     if (args[0] === 'worker') return await serveAsWorker()
+    if (args[0] === 'auth-process') return await (await import('./serve/auth-process.js')).serveAsAuth()
     const program = await createProgram(args[0], (wanted) => (code = wanted))
     await program.parseAsync(args, { from: 'user' })
     return code

@@ -1,8 +1,7 @@
-import { connect } from 'node:net'
-import type { Socket } from 'node:net'
 import type { PamHelper, StartPam } from '../../auth/pam/helper.js'
 import { Failure } from '../../core/failure.js'
 import type { Link } from '../wire/link.js'
+import { connectTo } from '../wire/one-time.js'
 
 /** How long the broker may take to start one. */
 const startMilliseconds = 10_000
@@ -13,7 +12,9 @@ export function brokerPam(broker: Pick<Link, 'ask'>): StartPam {
     const { head } = await broker.ask('pam', {}, { timeoutMilliseconds: startMilliseconds })
     const { path, helper } = head
     if (typeof path !== 'string') throw unreachable()
-    const socket = await connected(path)
+    const socket = await connectTo(path)
+    // It must not keep a process alive that wants to end.
+    socket.unref()
     return {
       pid: undefined,
       questions: socket,
@@ -26,17 +27,6 @@ export function brokerPam(broker: Pick<Link, 'ask'>): StartPam {
       },
     }
   }
-}
-
-function connected(path: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path)
-    socket.once('error', () => reject(unreachable()))
-    socket.once('connect', () => {
-      socket.unref()
-      resolve(socket)
-    })
-  })
 }
 
 function unreachable(): Failure {

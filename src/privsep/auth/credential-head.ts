@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import type { Credential, RequestFacts } from '../../auth/identity.js'
-import { Failure } from '../../core/failure.js'
+import { misshapen } from '../sent-request.js'
 import type { Head } from '../wire/link.js'
 
 /** What is sent to have a credential checked. */
@@ -20,7 +20,7 @@ export const maxCredentialBytes = 512 * 1024
  * credentials would not have let through. Throws `invalid`, without a word of what was sent.
  */
 export function readCredentialHead({ credential, facts }: Head): CredentialHead {
-  if (!isObject(credential) || !isObject(facts)) throw wrongShape()
+  if (!isObject(credential) || !isObject(facts)) throw misshapen()
   return { credential: credentialIn(credential), facts: factsIn(facts) }
 }
 
@@ -44,7 +44,7 @@ function credentialIn(sent: Head): Credential {
       only(sent, 'kind', 'token')
       return { kind: 'bearer', token: text(sent['token'], longest.token, /^[A-Za-z0-9._~+/-]+=*$/) }
     default:
-      throw wrongShape()
+      throw misshapen()
   }
 }
 
@@ -63,33 +63,29 @@ function factsIn(sent: Head): RequestFacts {
 const noLineBreak = /^[^\x00\r\n]*$/
 
 function originIn(sent: unknown): NonNullable<RequestFacts['origin']> {
-  if (!isObject(sent)) throw wrongShape()
+  if (!isObject(sent)) throw misshapen()
   only(sent, 'scheme', 'authority')
   const { scheme, authority } = sent
-  if (scheme !== 'http' && scheme !== 'https') throw wrongShape()
+  if (scheme !== 'http' && scheme !== 'https') throw misshapen()
   return { scheme, authority: text(authority, longest.authority, noLineBreak) }
 }
 
 /** With or without the zone of IPv6. */
 function addressIn(sent: unknown): string {
   const address = text(sent, 128, /^[0-9A-Fa-f.:]+(?:%[\x21-\x7e]+)?$/)
-  if (isIP(address.replace(/%.*$/, '')) === 0) throw wrongShape()
+  if (isIP(address.replace(/%.*$/, '')) === 0) throw misshapen()
   return address
 }
 
 function text(value: unknown, most: number, form: RegExp): string {
-  if (typeof value !== 'string' || value.length > most || !value.isWellFormed() || !form.test(value)) throw wrongShape()
+  if (typeof value !== 'string' || value.length > most || !value.isWellFormed() || !form.test(value)) throw misshapen()
   return value
 }
 
 function only(sent: Head, ...names: readonly string[]): void {
-  if (Object.keys(sent).some((name) => !names.includes(name))) throw wrongShape()
+  if (Object.keys(sent).some((name) => !names.includes(name))) throw misshapen()
 }
 
 function isObject(value: unknown): value is Head {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function wrongShape(): Failure {
-  return new Failure('invalid', 'What was sent is no credential.')
 }

@@ -1,11 +1,11 @@
 import type { AccountEvent, LoginEvent } from '../../auth/audit.js'
 import type { Authenticator } from '../../auth/authenticator.js'
 import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
+import type { CredentialCheck } from '../../auth/credential-check.js'
 import type { TableUsers } from '../../auth/directory/table-users.js'
 import type { Directory } from '../../auth/identity.js'
 import type { Links } from '../../auth/links.js'
 import type { KeyedJudge } from '../../auth/sigv4/keyed-judge.js'
-import type { Throttle } from '../../auth/throttle.js'
 import type { Clock } from '../../core/clock.js'
 
 /** All that one configuration says of callers, opened: it is nowhere but in the process that answers by it. */
@@ -20,7 +20,8 @@ export interface Knowledge {
   readonly judge: KeyedJudge
   /** Of whole requests, by these directories. */
   readonly authenticator: Pick<Authenticator, 'authenticate'>
-  readonly throttle: Throttle
+  /** Of a credential by itself, by these directories. */
+  readonly credentials: CredentialCheck
   /** That of the caches. */
   readonly keyOf: CredentialKey
   readonly clock: Clock

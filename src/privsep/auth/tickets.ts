@@ -1,7 +1,7 @@
 import { Failure } from '../../core/failure.js'
 import type { Clock } from '../../core/clock.js'
 import type { Identity } from '../../auth/identity.js'
-import { mintTicket } from '../ticket.js'
+import { issueTicket } from '../ticket.js'
 import type { Link } from '../wire/link.js'
 
 /** What lets a front act for a user for a while. */
@@ -42,21 +42,27 @@ interface Account {
 export class BrokerTickets implements Tickets {
   readonly #broker: Pick<Link, 'ask'>
   readonly #clock: Clock
-  readonly #ticketMilliseconds: () => number
+  readonly #ticketMilliseconds: number
   readonly #accounts = new Map<string, Promise<Account>>()
 
-  constructor(broker: Pick<Link, 'ask'>, clock: Clock, ticketSeconds: () => number) {
+  constructor(broker: Pick<Link, 'ask'>, clock: Clock, ticketSeconds: number) {
     this.#broker = broker
     this.#clock = clock
-    this.#ticketMilliseconds = () => ticketSeconds() * 1000
+    this.#ticketMilliseconds = ticketSeconds * 1000
   }
 
   async grant({ unixUser }: Pick<Identity, 'unixUser'>, until = Infinity): Promise<Granted | undefined> {
     if (unixUser === undefined) return undefined
     const { user, uid, generation, key } = await this.#account(unixUser)
     const now = this.#clock.now()
-    const ticketExpires = Math.min(now + this.#ticketMilliseconds(), Math.max(until, now + shortestMilliseconds))
-    return { ticket: mintTicket({ user, uid, generation, expires: ticketExpires }, key), ticketExpires, unixUser: user }
+    const ticketExpires = Math.floor(
+      Math.min(now + this.#ticketMilliseconds, Math.max(until, now + shortestMilliseconds)),
+    )
+    return {
+      ticket: issueTicket(key, { user, uid, generation, expires: ticketExpires }),
+      ticketExpires,
+      unixUser: user,
+    }
   }
 
   /** What was known of an account is no longer true. */
