@@ -1,9 +1,8 @@
 import type { Catalog } from '../catalog/catalog.js'
 import type { Notes } from '../store/local/notes.js'
 
-/** What a plain file has no room for, kept in the catalog. */
-export function catalogNotes(catalog: Catalog): Notes {
-  const group = 'files'
+/** What a plain file has no room for, kept in the catalog; in a group of its own for the files of one user. */
+export function catalogNotes(catalog: Catalog, group = 'files'): Notes {
   return {
     get: async (key) => (await catalog.get(group, key))?.value,
     glance: (key) => {
@@ -30,6 +29,11 @@ export function catalogNotes(catalog: Catalog): Notes {
         if (keys.size > atMost) return undefined
       }
       return keys
+    },
+    async count(atMost) {
+      let count = 0
+      for await (const items of catalog.list(group)) if ((count += items.length) >= atMost) return atMost
+      return count
     },
   }
 }

@@ -16,6 +16,8 @@ export interface Notes {
   forget(key: string): Promise<void>
   /** All keys there are; undefined where there are more. Without it each file is asked about. */
   keys?(atMost: number): Promise<ReadonlySet<string> | undefined>
+  /** How many there are, or `atMost` where there are more. */
+  count?(atMost: number): Promise<number>
 }
 
 /** As many keys are fetched at once sooner than files are asked about one by one. */
@@ -43,6 +45,7 @@ export function memoryNotes(): Notes {
       notes.delete(key)
     },
     keys: async (atMost) => (notes.size > atMost ? undefined : new Set(notes.keys())),
+    count: async (atMost) => Math.min(notes.size, atMost),
   }
 }
 

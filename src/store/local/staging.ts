@@ -120,15 +120,7 @@ export class Staging {
     const position = this.#position
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
     this.#position += bytes
-    await onDisk(
-      this.#path,
-      (async () => {
-        let { bytesWritten: put } = await writeChunks(this.fd, [...chunks], position)
-        if (put === bytes) return
-        const rest = Buffer.concat(chunks)
-        while (put < bytes) put += (await writeSome(this.fd, rest, put, bytes - put, position + put)).bytesWritten
-      })(),
-    )
+    await onDisk(this.#path, writeAt(this.fd, chunks, position))
   }
 
   /**
@@ -180,6 +172,15 @@ export class Staging {
     if (this.#isOwn) this.#context.beneath.calls.unlinkAt(this.directory, this.name, false)
     this.close()
   }
+}
+
+/** Writes all of the chunks to a place in an open file. Rejects as `fs.write` does. */
+export async function writeAt(fd: number, chunks: readonly Uint8Array[], position: number): Promise<void> {
+  const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+  let { bytesWritten: put } = await writeChunks(fd, [...chunks], position)
+  if (put === bytes) return
+  const rest = Buffer.concat(chunks)
+  while (put < bytes) put += (await writeSome(fd, rest, put, bytes - put, position + put)).bytesWritten
 }
 
 /**

@@ -1,0 +1,106 @@
+import { Failure } from '../../core/failure.js'
+import type { Known } from '../../store/local/facts.js'
+import { fewKeys, isWorthNoting, NoteBook, type Noted, type Notes, shown } from '../../store/local/notes.js'
+import { requireAttributes } from '../../store/local/write.js'
+import { rootPath } from '../../core/path.js'
+import type { Attributes, Digests, Entry } from '../../store/store.js'
+import { decodeDigests } from '../digests.js'
+import { decodeKnown } from '../known.js'
+import type { Head, Table } from '../wire/link.js'
+import { boundedNotes } from './notes-bounded.js'
+
+/** The process of a user calls the device of a store's root 0. */
+const rootDevice = 0
+
+/** An entry, and what its note can be found by. */
+export interface KnownEntry {
+  readonly entry: Entry
+  readonly known: Known
+}
+
+/**
+ * The notes of one user's files, kept here, where that user cannot reach them: their process only says which files they
+ * are about. It could say so of any, and so spoil what is noted of its own user's files, but nothing else.
+ */
+export class RemoteNotes {
+  readonly #notes: Notes
+  readonly #book: NoteBook
+  /** What the process of the user may ask. A question that is not as it should be is `invalid`. */
+  readonly table: Table
+
+  /** `notes` must be this user's alone. */
+  constructor(notes: Notes) {
+    this.#notes = boundedNotes(notes)
+    this.#book = new NoteBook(this.#notes, rootDevice)
+    this.table = {
+      note: { maxBytes: 256 * 1024, handle: async ({ head }) => this.#note(head) },
+      'note-digests': { maxBytes: 4 * 1024, handle: async ({ head }) => this.#noteDigests(head) },
+      'note-forget': { maxBytes: 64 * 1024, handle: async ({ head }) => this.#noteForget(head) },
+      'note-keys': { maxBytes: 1024, handle: async () => this.#noteKeys() },
+    }
+  }
+
+  /** The entries, with what is noted of each. */
+  async noted(entries: readonly KnownEntry[]): Promise<readonly Entry[]> {
+    const [first] = entries
+    const quick = entries.length === 1 && first !== undefined ? this.#book.glance(first.known) : undefined
+    const noted = quick === undefined ? await this.#book.readMany(entries.map(({ known }) => known)) : [quick]
+    return entries.map(({ entry, known }, index) => this.with(entry, known, noted[index] ?? {}))
+  }
+
+  /** The entry, with what is known to be noted. */
+  with(entry: Entry, known: Known, noted: Noted): Entry {
+    return isWorthNoting(noted) ? { ...entry, ...shown(this.#book, known, noted) } : entry
+  }
+
+  async read(known: Known): Promise<Noted> {
+    return await this.#book.read(known)
+  }
+
+  /** Replaces what is noted of a file; throws `no-space` where the user has too many notes. */
+  async write(known: Known, noted: Noted, settled: boolean): Promise<void> {
+    await this.#book.write(known, noted, settled)
+  }
+
+  async forget(known: Known): Promise<void> {
+    await this.#book.forget(known)
+  }
+
+  /** What is noted of one file, with other attributes where some are given, is noted of another, or of the same as it is now. */
+  async #note({ of, known, settled, attributes }: Head): Promise<undefined> {
+    const [from, to] = [required(decodeKnown(of)), required(decodeKnown(known))]
+    const given = attributes === undefined ? undefined : required(attributesOf(attributes))
+    const noted = await this.#book.read(from)
+    const next = given === undefined ? noted : { ...noted, attributes: given }
+    if (isWorthNoting(next)) await this.#book.write(to, next, settled === true)
+    else if (isWorthNoting(noted)) await this.#book.forget(to)
+  }
+
+  async #noteDigests({ known, digests }: Head): Promise<undefined> {
+    await this.#book.add(required(decodeKnown(known)), required<Digests>(decodeDigests(digests)))
+  }
+
+  async #noteForget({ known }: Head): Promise<undefined> {
+    const all = Array.isArray(known) ? known.map((one) => required(decodeKnown(one))) : []
+    await Promise.all(all.map((one) => this.#book.forget(one)))
+  }
+
+  async #noteKeys(): Promise<{ readonly head: Head }> {
+    const keys = await this.#notes.keys?.(fewKeys)
+    return { head: keys === undefined ? {} : { keys: [...keys] } }
+  }
+}
+
+function required<T>(value: T | undefined): T {
+  if (value === undefined) throw new Failure('invalid', 'That cannot be noted.')
+  return value
+}
+
+/** Undefined for what cannot be attributes. */
+function attributesOf(value: unknown): Attributes | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
+  if (!Object.values(value).every((text) => typeof text === 'string')) return undefined
+  const attributes = value as Attributes
+  requireAttributes(rootPath, attributes)
+  return attributes
+}

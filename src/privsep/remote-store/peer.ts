@@ -1,0 +1,33 @@
+import { close } from 'node:fs'
+import type { Failure } from '../../core/failure.js'
+import type { Answered, AskOptions, Head } from '../wire/link.js'
+import type { RemoteNotes } from './notes.js'
+import type { LastWords } from './write-last-word.js'
+
+/** The process of a user, as long as it lives. */
+export interface Peer {
+  ask(name: string, head?: Head, options?: AskOptions): Promise<Answered>
+  /** Open files can come along with answers. */
+  readonly passes: boolean
+  /** The writes under way there; its table answers this process. */
+  readonly lastWords: LastWords
+  /** It broke the rules: has it ended, and gives what is to be thrown. */
+  distrust(why: string): Failure
+}
+
+/** A mount, as the process of a user serves it. */
+export interface RemoteMount {
+  /** Its number there. */
+  readonly mount: number
+  readonly notes: RemoteNotes
+  /** The process, started where there is none; throws `unavailable`, or `denied`. */
+  connect(): Promise<Peer>
+}
+
+/** Asks what is answered without an open file. */
+export async function askPlainly(peer: Peer, name: string, head: Head, options?: AskOptions): Promise<Answered> {
+  const answered = await peer.ask(name, head, options)
+  if (answered.descriptor === undefined) return answered
+  close(answered.descriptor, () => undefined)
+  throw peer.distrust(`an open file with the answer to ${name}`)
+}
