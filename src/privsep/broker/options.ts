@@ -62,10 +62,18 @@ export interface AuditLine {
   readonly why?: string
 }
 
+export interface MadeAdmin {
+  readonly name: string
+  readonly grants: readonly string[]
+  readonly password: string | undefined
+}
+
 /** A broker at work: `postern serve --privsep` after its start. */
 export interface Broker {
   /** What the front said when it began to listen. */
   readonly addresses: readonly string[]
+  /** Whom the process of identities has made, where there was nobody; the password where it is to be shown. */
+  readonly admin: MadeAdmin | undefined
   readonly users: ServerUsers
   /**
    * Hands new settings to the process of identities, then to the front: message `apply` with this head. Rejects with what

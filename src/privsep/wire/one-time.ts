@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, unlinkSync } from 'node:fs'
+import { chmodSync, chownSync, unlinkSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
@@ -10,6 +10,8 @@ export interface OneTimeOptions {
   readonly count: number
   /** 2,000 without it. */
   readonly timeoutMilliseconds?: number
+  /** Who alone may connect, besides root; without it everybody who can reach into the folder. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
 }
 
 /** A socket that nobody else can find, for a few connections. */
@@ -25,11 +27,11 @@ export interface OneTimeSocket {
 }
 
 /**
- * Listens on a new path in a folder into which only those may reach who are to connect: the socket itself lets anybody.
- * Rejects with `unavailable`.
+ * Listens on a new path in a folder into which only those may reach who are to connect: without an owner the socket itself
+ * lets anybody. Rejects with `unavailable`.
  */
 export function listenOnce(folder: string, options: OneTimeOptions): Promise<OneTimeSocket> {
-  const { count, timeoutMilliseconds = 2000 } = options
+  const { count, timeoutMilliseconds = 2000, owner } = options
   const path = join(folder, randomBytes(12).toString('hex'))
   const server = createServer({ pauseOnConnect: true })
   const came: Socket[] = []
@@ -71,7 +73,11 @@ export function listenOnce(folder: string, options: OneTimeOptions): Promise<One
     })
     server.listen(path, () => {
       // A path that is guessed is of no use to those who cannot reach into the folder.
-      chmodSync(path, 0o666)
+      if (owner === undefined) chmodSync(path, 0o666)
+      else {
+        chownSync(path, owner.uid, owner.gid)
+        chmodSync(path, 0o600)
+      }
       resolve({
         path,
         sockets,
