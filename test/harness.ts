@@ -9,7 +9,7 @@ import { Leaks } from './leaks.js'
 import type { Answer } from './raw-http.js'
 import { RawConnection } from './raw-http.js'
 
-const program = fileURLToPath(new URL('../bin/postern.js', import.meta.url))
+const builtProgram = fileURLToPath(new URL('../bin/postern.js', import.meta.url))
 
 export interface ServerOptions {
   /** The served directory; a fresh one by default. A given one is not removed afterwards. */
@@ -23,6 +23,10 @@ export interface ServerOptions {
   /** Further arguments of `postern serve`. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** A folder for state, configuration and, where none is given, the served directory; removed with what is in it. */
+  readonly home?: string
+  /** Another copy of `bin/postern.js`. */
+  readonly program?: string
 }
 
 export interface Finished {
@@ -91,7 +95,8 @@ interface Running {
 
 /** Starts `bin/postern.js serve` on a free port and waits until it listens. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
-  const home = await mkdtemp(join(tmpdir(), 'postern-test-'))
+  const home = options.home ?? (await mkdtemp(join(tmpdir(), 'postern-test-')))
+  const program = options.program ?? builtProgram
   const root = options.root ?? join(home, 'data')
   const state = join(home, 'state')
   await mkdir(root, { recursive: true })
@@ -104,7 +109,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   }
   const env = { ...cleanEnvironment(), ...options.env, POSTERN_ADMIN_PASSWORD: adminPassword }
   const anywhere = options.listensAsConfigured === true ? [] : ['--listen', '127.0.0.1:0']
-  let running = await launch([...args, ...anywhere], env).catch(async (error: unknown) => {
+  let running = await launch([program, ...args, ...anywhere], env).catch(async (error: unknown) => {
     await rm(home, { recursive: true, force: true })
     throw error
   })
@@ -183,7 +188,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     exited: () => running.exited,
     restart: async () => {
       said.push(running)
-      running = await launch([...args, '--listen', `127.0.0.1:${running.port}`], env)
+      running = await launch([program, ...args, '--listen', `127.0.0.1:${running.port}`], env)
     },
     [Symbol.asyncDispose]: async () => {
       running.process.kill('SIGTERM')
@@ -312,8 +317,8 @@ function cleanEnvironment(): NodeJS.ProcessEnv {
 }
 
 async function launch(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Running> {
-  if (!existsSync(program)) throw new Error('bin/postern.js is missing')
-  const child = spawn(process.execPath, [program, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  if (!existsSync(builtProgram)) throw new Error('bin/postern.js is missing')
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const running: { stderr: string; stdout: string } = { stderr: '', stdout: '' }
   const exited = new Promise<number | null>((resolve) => child.on('close', (code) => resolve(code)))
   child.stderr.on('data', (bytes: Buffer) => (running.stderr += bytes.toString('utf8')))
