@@ -1,6 +1,10 @@
 import { createSignatures, type SignaturesOptions } from '../src/auth/sigv4/verifier.js'
 import type { LoginEvent } from '../src/auth/audit.js'
 import type { Directory, Identity } from '../src/auth/identity.js'
+import { type ChunkSignatures, KeyedChunkSignatures } from '../src/auth/sigv4/chunk-signatures.js'
+import type { JudgedForm, SentForm } from '../src/auth/sigv4/judge.js'
+import { createKeyedJudge } from '../src/auth/sigv4/keyed-judge.js'
+import { derivedKey } from '../src/auth/sigv4/signing-keys.js'
 import type { Signatures } from '../src/auth/sigv4/verified.js'
 import { ManualClock } from '../src/core/clock.js'
 import type { HttpRequest } from '../src/core/http.js'
@@ -11,6 +15,34 @@ import type { S3Key, SentRequest } from './s3-signer.js'
 export const exampleKey: S3Key = { id: 'AKIAIOSFODNN7EXAMPLE', secret: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY' }
 export const exampleHost = 'examplebucket.s3.amazonaws.com'
 export const exampleTime = Date.UTC(2013, 4, 24)
+
+/** How signatures are judged: in this process, or, for the suites that are run again, behind the door of another. */
+export interface Ways {
+  readonly signatures: (options: SignaturesOptions) => Signatures
+  /** Chunks that are signed by the key of the examples, from this signature on. */
+  readonly chunks: (request: {
+    readonly date: string
+    readonly scope: string
+    readonly seed: string
+  }) => ChunkSignatures
+  readonly form: (options: SignaturesOptions) => (form: SentForm) => Promise<JudgedForm>
+}
+
+let ways: Ways = {
+  signatures: createSignatures,
+  chunks: ({ date, scope, seed }) => {
+    const [day = '', region = ''] = scope.split('/')
+    return new KeyedChunkSignatures({ ...derivedKey(exampleKey.secret, day, region), date, scope }, seed)
+  },
+  form: (options) => (form) => createKeyedJudge(options).form(form, arrived({ method: 'POST' })),
+}
+
+/** From now on; before any of the suites is loaded that ask for it. */
+export function judgeBy(others: Ways): void {
+  ways = others
+}
+
+export const waysNow = (): Ways => ways
 
 /** What a request names, where that is of no account. */
 export const bucketTarget = { path: rootPath, slash: true, query: '', bucket: 'examplebucket' }
@@ -40,7 +72,7 @@ export function verification(options: Partial<SignaturesOptions> = {}): {
 } {
   const clock = new ManualClock(exampleTime)
   const events: LoginEvent[] = []
-  const signatures = createSignatures({
+  const signatures = ways.signatures({
     directories: [keySource('keys', exampleKey)],
     clock,
     basePath: '',

@@ -76,5 +76,5 @@ export function textIn(value: unknown, form: RegExp): string {
 
 /** Of what was sent, without a word of it. */
 export function misshapen(): Failure {
-  return new Failure('invalid', 'What was sent cannot be understood.')
+  return new Failure('invalid', 'What was sent cannot be understood.', { reason: 'InvalidRequest' })
 }

@@ -1,11 +1,10 @@
 import { createHmac, hash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { waysNow } from '../../../test/s3-verification.js'
 import { Failure } from '../../core/failure.js'
 import type { HttpRequest } from '../../core/http.js'
 import { Digester } from '../../store/digester.js'
-import { hmacUnder } from '../hmac.js'
-import { KeyedChunkSignatures } from './chunk-signatures.js'
 import { payloadOf } from './payload.js'
 import type { Proof } from './proof.js'
 
@@ -86,7 +85,7 @@ function messageOf({ mode, chunks, seed: first = seed, trailer, headers = {} }: 
     headers: new Map(Object.entries(all).map(([name, value]) => [name, [value]])),
     proof: {
       by: 'header',
-      chunks: () => new KeyedChunkSignatures({ sign: hmacUnder(signingKey), date, scope }, first),
+      chunks: () => waysNow().chunks({ date, scope, seed: first }),
     },
     pieces,
   }

@@ -1,11 +1,11 @@
 import { createHmac, hash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { waysNow } from '../../../test/s3-verification.js'
+import { ManualClock } from '../../core/clock.js'
 import { Failure } from '../../core/failure.js'
 import type { HttpRequest } from '../../core/http.js'
-import { hmacUnder } from '../hmac.js'
-import type { Identity } from '../identity.js'
-import { type FormFacts, judgeForm } from './form-judge.js'
+import type { Directory, Identity } from '../identity.js'
 import { verifyForm } from './post-form.js'
 
 const accessKeyId = 'AKIAIOSFODNN7EXAMPLE'
@@ -26,11 +26,29 @@ function hmac(key: Uint8Array, text: string): Buffer {
   return createHmac('sha256', key).update(text).digest()
 }
 
-const judge: FormFacts = {
-  keys: ({ accessKeyId: id, day, region }) =>
-    Promise.resolve(id === accessKeyId ? { identity: alice, sign: hmacUnder(keyOf(day, region)) } : undefined),
-  anonymous: undefined,
-  now: Date.UTC(2015, 11, 29, 12),
+/** What forms are judged by. */
+interface Judge {
+  readonly anonymous?: Identity
+  readonly now: number
+}
+
+const judge: Judge = { now: Date.UTC(2015, 11, 29, 12) }
+
+const keys: Directory = {
+  name: 'catalog',
+  accepts: new Set(),
+  check: async () => ({ kind: 'unknown' }),
+  signingKey: async (id) => (id === accessKeyId ? { secret, identity: alice } : undefined),
+}
+
+function judging({ anonymous, now }: Judge): Parameters<typeof verifyForm>[2] {
+  return waysNow().form({
+    directories: [keys],
+    clock: new ManualClock(now),
+    basePath: '',
+    ...(anonymous && { anonymous }),
+    audit: () => undefined,
+  })
 }
 
 type Fields = Readonly<Record<string, string>>
@@ -95,7 +113,7 @@ interface Sent {
   readonly type?: string
   readonly bucket?: string
   readonly target?: string
-  readonly judge?: Partial<FormFacts>
+  readonly judge?: Partial<Judge>
 }
 
 function requestOf({
@@ -121,9 +139,7 @@ function requestOf({
 }
 
 async function take(sent: Sent) {
-  const verified = await verifyForm(requestOf(sent), sent.bucket ?? 'bucket', (form) =>
-    judgeForm(form, { ...judge, ...sent.judge }),
-  )
+  const verified = await verifyForm(requestOf(sent), sent.bucket ?? 'bucket', judging({ ...judge, ...sent.judge }))
   const chunks: Uint8Array[] = []
   const read = verified.body[Symbol.asyncIterator]()
   try {

@@ -3,8 +3,8 @@ import type { HttpRequest, HttpResponse } from '../../core/http.js'
 import { isWithin, parseTarget, withoutBase } from '../../core/path.js'
 import { createUsersCalls, mostCallBytes, usersPath } from '../../protocol/admin/users.js'
 import { mostRequestBytes, readSentRequest } from '../sent-request.js'
-import type { Answer, Asked } from '../wire/link.js'
-import type { DoorPart } from './door.js'
+import type { Answer, Asked, Table } from '../wire/link.js'
+import type { Knowledge } from './knowledge.js'
 
 /** A list of users, at most. */
 export const mostPageBytes = 16 * 1024 * 1024
@@ -14,7 +14,12 @@ export const mostPageBytes = 16 * 1024 * 1024
  * says of them, and what is asked for is read from the request: a front can manage no users in nobody's name but theirs who
  * show it their passwords.
  */
-export const pagesPart: DoorPart = ({ authenticator, users, basePath, noteAccount }) => {
+export function pagesPart({
+  authenticator,
+  users,
+  basePath,
+  noteAccount,
+}: Pick<Knowledge, 'authenticator' | 'users' | 'basePath' | 'noteAccount'>): Table {
   const calls = createUsersCalls({
     authenticate: (request) => authenticator.authenticate(request),
     users,

@@ -2,9 +2,10 @@ import { signatureText, type ChainLink } from '../../auth/sigv4/chunk-signatures
 import type { SentForm } from '../../auth/sigv4/judge.js'
 import type { SentChain } from '../../auth/sigv4/keyed-judge.js'
 import { misshapen, mostRequestBytes, readSentRequest, textIn } from '../sent-request.js'
-import type { Asked, Head } from '../wire/link.js'
-import type { DoorPart } from './door.js'
+import type { Asked, Head, Table } from '../wire/link.js'
+import type { Knowledge } from './knowledge.js'
 import { proofAnswer } from './proof-answer.js'
+import type { Tickets } from './tickets.js'
 
 /** Fields of a form, at most 20 KiB of them, however they are escaped. */
 const mostFormBytes = 128 * 1024
@@ -24,7 +25,7 @@ export const linkBytes = 64
  * ticket that does not outlive the proof. `verify-chunks {accessKeyId, day, region, date, previous, trailers}` with a hash
  * and a signature for each link of the chain: `{wrong}`, the index of the first that is wrong. It says nothing of who anybody is.
  */
-export const signaturesPart: DoorPart = (known, tickets) => {
+export function signaturesPart(known: Pick<Knowledge, 'judge' | 'noteLogin'>, tickets: Tickets): Table {
   const { judge } = known
   return {
     verify: {

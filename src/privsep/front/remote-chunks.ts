@@ -9,6 +9,9 @@ import type { Claim } from '../../auth/sigv4/claim.js'
 import { Failure } from '../../core/failure.js'
 import type { Link } from '../wire/link.js'
 
+/** Whose chain it is, and where it begins. */
+export type ChainClaim = Pick<Claim, 'accessKeyId' | 'day' | 'region' | 'date' | 'signature'>
+
 /** Links of a chain that may be asked about at once. */
 const mostLinks = 512
 
@@ -18,7 +21,7 @@ const mostLinks = 512
  */
 export class RemoteChunkSignatures implements ChunkSignatures {
   readonly #door: Pick<Link, 'ask'>
-  readonly #claim: Claim
+  readonly #claim: ChainClaim
   readonly #waiting: ChainLink[] = []
   #previous: string
   #asked = 0
@@ -26,7 +29,7 @@ export class RemoteChunkSignatures implements ChunkSignatures {
   #failure: Error | undefined
 
   /** @param claim of the request, whose signature holds */
-  constructor(door: Pick<Link, 'ask'>, claim: Claim) {
+  constructor(door: Pick<Link, 'ask'>, claim: ChainClaim) {
     this.#door = door
     this.#claim = claim
     this.#previous = claim.signature

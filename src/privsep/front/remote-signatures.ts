@@ -20,7 +20,12 @@ export interface RemoteSignaturesOptions {
 
 /** Verifies AWS Signature Version 4 with keys that are in another process: one question for each request. */
 export function remoteSignatures(options: RemoteSignaturesOptions): Signatures {
-  return signaturesBy(new RemoteJudge(options))
+  return signaturesBy(remoteJudge(options))
+}
+
+/** The judge in that process. */
+export function remoteJudge(options: RemoteSignaturesOptions): SignatureJudge {
+  return new RemoteJudge(options)
 }
 
 class RemoteJudge implements SignatureJudge {
