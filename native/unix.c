@@ -226,19 +226,16 @@ static napi_value close_one_detached(napi_env env, napi_callback_info info) {
 #endif
 }
 
-/* mountsChanged(): 1 where something was mounted or unmounted since the last call, and at the first one; else 0. */
+/* mountsChanged(fd): of an open /proc/self/mountinfo: 1 where something was mounted or unmounted since the last call, else 0. */
 static napi_value mounts_changed(napi_env env, napi_callback_info info) {
-  (void)info;
 #ifdef __linux__
-  static int table = -1;
-  if (table < 0) {
-    table = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-    return small(env, table < 0 ? -errno : 1);
-  }
-  struct pollfd watched = {.fd = table, .events = POLLPRI};
-  if (poll(&watched, 1, 0) < 0) return small(env, errno == EINTR ? 1 : -errno);
-  return small(env, (watched.revents & (POLLPRI | POLLERR)) != 0 ? 1 : 0);
+  napi_value values[ARGUMENTS];
+  arguments(env, info, values);
+  struct pollfd watched = {.fd = integer(env, values[0]), .events = POLLPRI};
+  if (poll(&watched, 1, 0) < 0) return small(env, -errno);
+  return small(env, watched.revents != 0 ? 1 : 0);
 #else
+  (void)info;
   return small(env, -ENOSYS);
 #endif
 }

@@ -116,8 +116,8 @@ export interface ProcessCalls {
   openFacts(descriptor: number, facts: Float64Array): number
   /** Closes as soon as the filesystem lets it, while nobody waits. */
   closeDetached(descriptor: number): number
-  /** 1 where something was mounted or unmounted since the last call, and at the first one; else 0. */
-  mountsChanged(): number
+  /** Of an open `/proc/self/mountinfo`: 0 where nothing was mounted or unmounted since it was opened or last asked about. */
+  mountsChanged(table: number): number
   /**
    * Lets nobody look into this process, keeps it from leaving an image of its memory, and ends it with its parent; programs
    * that it runs do not get these descriptors.

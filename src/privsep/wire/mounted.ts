@@ -1,0 +1,73 @@
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { openFact, openFactsLength } from '../../store/native.js'
+import type { ProcessCalls } from '../../store/native.js'
+
+/** What is mounted, by the numbers that the kernel gives to mounts. */
+export interface Mounted {
+  /** Such as `ext4`; undefined where this process sees no such mount. */
+  kindOf(mount: number): string | undefined
+  /**
+   * Whether files there hold bytes and no program of anybody can keep whoever reads them waiting: neither by FUSE, nor by
+   * being mounted at the time of reading, nor as a part of the kernel that looks like a file.
+   */
+  isPlain(mount: number): boolean
+  /** The same for an open file of this process: whether another one will take it. */
+  mayTravel(descriptor: number): boolean
+  close(): void
+}
+
+/**
+ * Reads the table of this process (proc_pid_mountinfo(5)) when it is asked and the kernel says that it is another one than
+ * before: a mount may have the number of one that is gone.
+ */
+export function openMounted(calls: ProcessCalls, table = '/proc/self/mountinfo'): Mounted {
+  return new MountTable(calls, table)
+}
+
+const askingKinds =
+  /^(?:fuse.*|autofs|ecryptfs|proc|sysfs|cgroup2?|debugfs|tracefs|securityfs|configfs|devpts|mqueue|pstore|bpf|efivarfs|binfmt_misc|selinuxfs|nsfs|rpc_pipefs|nfsd|resctrl|functionfs|gadgetfs|none)$/
+
+class MountTable implements Mounted {
+  readonly #calls: ProcessCalls
+  readonly #table: string
+  readonly #watched: number
+  readonly #facts = new Float64Array(openFactsLength)
+  #kinds: ReadonlyMap<number, string> | undefined
+
+  constructor(calls: ProcessCalls, table: string) {
+    this.#calls = calls
+    this.#table = table
+    this.#watched = openSync(table, 'r')
+  }
+
+  kindOf(mount: number): string | undefined {
+    if (this.#calls.mountsChanged(this.#watched) !== 0) this.#kinds = undefined
+    this.#kinds ??= parseMounts(readFileSync(this.#table, 'utf8'))
+    return this.#kinds.get(mount)
+  }
+
+  isPlain(mount: number): boolean {
+    const kind = this.kindOf(mount)
+    return kind !== undefined && !askingKinds.test(kind)
+  }
+
+  mayTravel(descriptor: number): boolean {
+    if (this.#calls.openFacts(descriptor, this.#facts) !== 0) return false
+    return this.isPlain(this.#facts[openFact.mount] ?? -1)
+  }
+
+  close(): void {
+    closeSync(this.#watched)
+  }
+}
+
+/** The kinds of all mounts by number; lines that are none are left out. */
+export function parseMounts(table: string): ReadonlyMap<number, string> {
+  const kinds = new Map<number, string>()
+  for (const line of table.split('\n')) {
+    // Spaces in paths are written in octal; how many fields stand before the lone hyphen is not fixed.
+    const [, number, kind] = /^(\d{1,15}) .*? - (\S+) /.exec(line) ?? []
+    if (number !== undefined && kind !== undefined) kinds.set(Number(number), kind)
+  }
+  return kinds
+}
