@@ -137,13 +137,13 @@ export class LastWord {
     return !this.isNeeded || (this.#isSpoken && this.#failed === undefined)
   }
 
-  /** The file has its name: notes what is to be noted, and gives it. */
-  async note(known: Known, digests: Digests): Promise<Noted> {
+  /** The file has its name: notes what is to be noted, and gives it. `settled` as for `NoteKeeping.write`. */
+  async note(known: Known, digests: Digests, settled: boolean): Promise<Noted> {
     const { attributes } = this.#options
     const noted: Noted = attributes === undefined ? { digests } : { digests, attributes }
     if (!isWorthNoting(noted) || (this.#noted !== undefined && isSoonAfter(this.#noted, known))) return noted
     try {
-      await this.#notes.write(known, noted, true)
+      await this.#notes.write(known, noted, settled)
     } catch {
       // The file has its name and is durable. A note made before still holds for the attributes.
     }

@@ -25,8 +25,8 @@ export async function writeRemote(
   requireAttributes(path, options.attributes)
   return await withLastWord(mount, options, async (peer, word) => {
     const begin = { name: 'write-begin', head: { mount: mount.mount, path, options: encodeWriteOptions(options) } }
-    const { head, size, digests } = await deliver(peer, word, path, begin, body, options)
-    return await finish(peer, word, path, head, { size, digests })
+    const { head, ...delivered } = await deliver(peer, word, path, begin, body, options)
+    return await finish(peer, word, path, head, delivered)
   })
 }
 
@@ -56,11 +56,16 @@ interface Beginning {
   readonly head: Head
 }
 
-interface Delivered {
-  /** As it was answered in the end. */
-  readonly head: Head
+interface Finished {
   readonly size: number
   readonly digests: Digests
+  /** What is known of the file is as of the moment before it got its name. */
+  readonly isStaged?: boolean
+}
+
+interface Delivered extends Finished {
+  /** As it was answered in the end. */
+  readonly head: Head
 }
 
 /** Brings a body to where the process of the user wants it. */
@@ -92,7 +97,7 @@ export async function deliver(
       asks = false
     }
     const answered = await deposit.commit(size, asOne(whole ?? []), asks, signal)
-    return { head: answered, size, digests }
+    return { head: answered, size, digests, isStaged: whole !== undefined && takesWhole === true && !asks }
   } catch (error) {
     if (isBegun || signal?.aborted === true) await deposit.abandon()
     throw error
@@ -107,13 +112,13 @@ export async function finish(
   word: LastWord,
   path: StorePath,
   { known: told, created }: Head,
-  { size, digests }: { readonly size: number; readonly digests: Digests },
+  { size, digests, isStaged = false }: Finished,
 ): Promise<Written> {
   const known = decodeKnown(told)
   if (!word.isHeeded) throw peer.distrust('a file that got its name without the last word')
   if (known?.kind !== fileKind || known.size !== size || typeof created !== 'boolean')
     throw peer.distrust('another file than the one that was written')
-  const noted = await word.note(known, digests)
+  const noted = await word.note(known, digests, !isStaged)
   return { entry: { ...entryOfKnown(path, known), ...shownOf(noted) }, created }
 }
 
