@@ -23,7 +23,6 @@ export interface TicketReading extends TicketClaim {
 export const maxTicketLength = 1024
 
 const version = 'v1'
-const digestBytes = 32
 const form = /^v1\.([A-Za-z0-9_-]{1,900})\.([A-Za-z0-9_-]{43})$/
 const plainGeneration = /^[0-9a-f]{8,64}$/
 
@@ -35,7 +34,7 @@ export function workerKey(master: Uint8Array, uid: number, generation: string): 
 /** The text of a ticket, under the key of its worker: `v1.` and in base64url what it says and its HMAC-SHA256. */
 export function issueTicket(key: Uint8Array, { user, uid, generation, expires }: Ticket): string {
   const payload = Buffer.from(JSON.stringify({ user, uid, generation, expires })).toString('base64url')
-  return `${version}.${payload}.${digestOf(key, payload).toString('base64url')}`
+  return `${version}.${payload}.${digestOf(key, payload)}`
 }
 
 /**
@@ -49,8 +48,8 @@ export function readTicket(
 ): Ticket | undefined {
   const parts = split(text)
   if (parts === undefined) return undefined
-  const given = Buffer.from(parts.digest, 'base64url')
-  if (given.length !== digestBytes || !timingSafeEqual(given, digestOf(key, parts.payload))) return undefined
+  // As text, for the last letter of base64url has bits that mean nothing.
+  if (!timingSafeEqual(Buffer.from(parts.digest), Buffer.from(digestOf(key, parts.payload)))) return undefined
   const ticket = parse(parts.payload)
   if (ticket === undefined || ticket.uid !== uid || ticket.generation !== generation) return undefined
   return ticket.expires > now ? ticket : undefined
@@ -69,8 +68,8 @@ function split(text: unknown): { readonly payload: string; readonly digest: stri
   return payload === undefined || digest === undefined ? undefined : { payload, digest }
 }
 
-function digestOf(key: Uint8Array, payload: string): Buffer {
-  return createHmac('sha256', key).update(`${version}.${payload}`).digest()
+function digestOf(key: Uint8Array, payload: string): string {
+  return createHmac('sha256', key).update(`${version}.${payload}`).digest('base64url')
 }
 
 function parse(payload: string): Ticket | undefined {

@@ -21,7 +21,7 @@ export interface Mounted {
  * before: a mount may have the number of one that is gone.
  */
 export function openMounted(calls: ProcessCalls, table = '/proc/self/mountinfo'): Mounted {
-  return new MountTable(calls, table)
+  return new MountTable(calls, table, openSync(table, 'r'))
 }
 
 const askingKinds =
@@ -34,10 +34,10 @@ class MountTable implements Mounted {
   readonly #facts = new Float64Array(openFactsLength)
   #kinds: ReadonlyMap<number, string> | undefined
 
-  constructor(calls: ProcessCalls, table: string) {
+  constructor(calls: ProcessCalls, table: string, watched: number) {
     this.#calls = calls
     this.#table = table
-    this.#watched = openSync(table, 'r')
+    this.#watched = watched
   }
 
   kindOf(mount: number): string | undefined {
