@@ -11,6 +11,7 @@
 #include "addon.h"
 #ifdef __linux__
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <shadow.h>
@@ -328,9 +329,25 @@ static napi_value account(napi_env env, napi_callback_info info) {
 #endif
 }
 
+/* setBlocking(fd): whoever reads from it waits from now on, in every process that has it. */
+static napi_value set_blocking(napi_env env, napi_callback_info info) {
+#ifdef __linux__
+  napi_value values[ARGUMENTS];
+  int32_t fd = -1;
+  arguments(env, info, values);
+  napi_get_value_int32(env, values[0], &fd);
+  int flags = fcntl(fd, F_GETFL);
+  return small(env, flags == -1 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0 ? -errno : 0);
+#else
+  (void)info;
+  return small(env, -ENOSYS);
+#endif
+}
+
 const struct function pam_functions[] = {
     {"pamLoad", pam_load},
     {"pamLogin", pam_login},
     {"account", account},
+    {"setBlocking", set_blocking},
 };
 const size_t pam_function_count = sizeof pam_functions / sizeof *pam_functions;

@@ -98,6 +98,8 @@ export interface AccountCalls {
   pamLogin(service: string, user: string, password: Uint8Array, address: string): string | number
   /** Undefined where there is no such name, an errno where that cannot be found out. */
   account(name: string): SystemAccount | number | undefined
+  /** Whoever reads from this descriptor waits from now on, in every process that has it. */
+  setBlocking(descriptor: number): number
 }
 
 /** Open files on their way between two processes, on Linux, and how a process is left alone. None of these waits for another program. */
@@ -193,4 +195,4 @@ export function loadNative(): NativeCalls | undefined {
 }
 
 /** Raised together with `ABI` in native/postern.c. */
-const nativeAbi = 9
+const nativeAbi = 10

@@ -13,6 +13,8 @@ import { hasPamService } from './service.js'
 export function servePam(): void {
   const addon = loadNative()
   addon?.seclude(questionDescriptor, answerDescriptor)
+  // A socket that was accepted by an event loop does not wait by itself.
+  for (const descriptor of [questionDescriptor, answerDescriptor]) addon?.setBlocking(descriptor)
   const head = Buffer.alloc(4)
   while (readFully(head)) {
     const length = head.readUInt32BE(0)

@@ -7,6 +7,7 @@ import { controlTable, openControl } from './control.js'
 import { openDoor } from './door.js'
 import type { Door } from './door.js'
 import { frontTable } from './front-door.js'
+import { closeInherited } from './inherited.js'
 import type { Broker, BrokerOptions, MadeAdmin, ProcessPlan, ServerUsers } from './options.js'
 import { PamHelpers } from './pam-helpers.js'
 import { checkProgram } from './program-folder.js'
@@ -41,6 +42,7 @@ export async function openBroker(options: BrokerOptions): Promise<Broker> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     throw new Failure('unsupported', 'To act as Unix users, Postern must be started by root, on Linux.')
   checkProgram([...options.program, setprivPath()])
+  closeInherited()
   const { log, settings, pamHelperCommand, prepare } = options
   const accounts = new AccountProcess({
     command: pamHelperCommand,
@@ -237,7 +239,7 @@ class RunningBroker implements Broker {
     }
   }
 
-  #complained(start: Deferred<unknown>, name: string, problem: string): void {
+  #complained(start: Pick<Deferred<never>, 'reject'>, name: string, problem: string): void {
     if (!start.reject(new Failure('invalid', problem)))
       this.#options.log.error({ process: name, problem }, 'a process of the server cannot work')
   }
