@@ -43,6 +43,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
     { addCopy },
     { addPolicy },
     { addMigrate },
+    { addSessions },
   ] = await Promise.all([
     import('./user.js'),
     import('./key.js'),
@@ -52,6 +53,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
     import('./copy.js'),
     import('./policy.js'),
     import('./migrate.js'),
+    import('./sessions.js'),
   ])
   addUser(program)
   addKey(program, finish)
@@ -61,6 +63,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
   addCopy(program, finish)
   addPolicy(program)
   addMigrate(program)
+  addSessions(program)
   return program
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Failure } from '../../core/failure.js'
@@ -26,6 +27,11 @@ export function runtimePlaces(directory: string): RuntimePlaces {
     door: join(directory, 'door'),
     control: join(directory, 'control'),
   }
+}
+
+/** Where the processes of a server with this state directory meet, where nothing else is configured. */
+export function defaultRuntime(state: string): string {
+  return `/run/postern-${createHash('sha256').update(state).digest('hex').slice(0, 8)}`
 }
 
 /** The socket in a folder of the runtime directory on which the broker listens. */
