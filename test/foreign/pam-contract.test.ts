@@ -1,5 +1,5 @@
 import { pamDirectory } from '../../src/auth/directory/pam.js'
-import { spawnedPam } from '../../src/auth/pam/helper.js'
+import { spawnedPam } from '../../src/auth/pam/spawned-pam.js'
 import { PamPool } from '../../src/auth/pam/pool.js'
 import { pamHelperCommand } from '../../src/config/pam-helper.js'
 import { directoryContract } from '../contract/directory.js'

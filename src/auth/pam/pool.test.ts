@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { spawnedPam } from './helper.js'
+import { spawnedPam } from './spawned-pam.js'
 import { PamPool } from './pool.js'
 import type { PamPoolOptions } from './pool.js'
 

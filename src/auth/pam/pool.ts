@@ -1,5 +1,5 @@
 import { Failure } from '../../core/failure.js'
-import type { StartPam } from './helper.js'
+import type { StartPam } from './spawned-pam.js'
 import { PamProcess } from './process.js'
 import { questionFrame } from './question.js'
 import type { PamAnswer, PamQuestion, PamRules } from './question.js'

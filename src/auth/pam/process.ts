@@ -1,5 +1,5 @@
 import { Failure } from '../../core/failure.js'
-import type { PamHelper, StartPam } from './helper.js'
+import type { PamHelper, StartPam } from './spawned-pam.js'
 import { readAnswer } from './question.js'
 import type { PamAnswer } from './question.js'
 

@@ -1,4 +1,4 @@
-import type { PamHelper, StartPam } from '../../auth/pam/helper.js'
+import type { PamHelper, StartPam } from '../../auth/pam/spawned-pam.js'
 import { Failure } from '../../core/failure.js'
 import type { Link } from '../wire/link.js'
 import { connectTo } from '../wire/one-time.js'

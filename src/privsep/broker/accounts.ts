@@ -1,5 +1,5 @@
 import { Failure } from '../../core/failure.js'
-import { spawnedPam } from '../../auth/pam/helper.js'
+import { spawnedPam } from '../../auth/pam/spawned-pam.js'
 import { PamProcess } from '../../auth/pam/process.js'
 import { questionFrame } from '../../auth/pam/question.js'
 import type { KnownAccount } from '../../auth/pam/question.js'
