@@ -41,7 +41,7 @@ export function guard(
   return {
     store: new GuardedStore(store, rights),
     locks: new GuardedLocks(locks, store, rights),
-    properties: new GuardedProperties(properties, rights),
+    properties: new GuardedProperties(properties, store, rights),
     uploads: new GuardedUploads(uploads, rights),
   }
 }

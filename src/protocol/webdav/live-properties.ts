@@ -1,4 +1,5 @@
 import { hrefElement } from './multistatus.js'
+import { privilegesOf, type Refused } from './privileges.js'
 import type { Session } from '../protocol.js'
 import { contentTypeOf } from '../http/content-type.js'
 import { isKnownTime } from '../known-time.js'
@@ -21,6 +22,8 @@ export interface Resource {
   /** Known only where it was asked for. */
   readonly space?: Space | undefined
   readonly syncToken?: string | undefined
+  /** What the medium refuses of what is granted; known only where the privileges were asked for. */
+  readonly refused?: Refused | undefined
 }
 
 /** Where a property that the server computes comes from. */
@@ -141,14 +144,8 @@ export function activeLock(lock: Lock, basePath: string, now: number): string {
   )
 }
 
-function privileges({ entry, session: { permit } }: Resource): string {
-  const { path } = entry
-  const names = [
-    ...(permit.allows('read', path) || permit.allows('list', path) ? ['read', 'read-current-user-privilege-set'] : []),
-    ...(permit.allows('replace', path) ? ['write', 'write-content', 'write-properties', 'unlock'] : []),
-    ...(entry.kind === 'directory' && permit.mayAllowBelow(path) && permit.allows('create', path) ? ['bind'] : []),
-    ...(entry.kind === 'directory' && permit.allows('delete', path) ? ['unbind'] : []),
-  ]
+function privileges({ entry, session, refused }: Resource): string {
+  const names = privilegesOf(entry, session, refused)
   const content = names.map((name) => `<D:privilege><D:${name}/></D:privilege>`).join('')
   return `<D:current-user-privilege-set>${content}</D:current-user-privilege-set>`
 }

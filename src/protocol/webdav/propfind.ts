@@ -2,6 +2,7 @@ import { depthOf, type Depth } from './depth.js'
 import { failedMember, multistatusEnd, multistatusStart, xmlType } from './multistatus.js'
 import { allProperties, readPropfind, type PropfindRequest } from './propfind-request.js'
 import type { Resource } from './live-properties.js'
+import { refusedOf, type Refused } from './privileges.js'
 import type { DavContext, DavServices } from './context.js'
 import { syncTokenOf } from './sync.js'
 import { readDavXml, readSmallBody } from './request-xml.js'
@@ -46,6 +47,7 @@ async function resourceFor(context: DavContext, entry: Entry, asked: PropfindReq
     now: services.clock.now(),
     space: quota ? await session.store.space?.(path) : undefined,
     syncToken: asked.wants('sync-token') && entry.kind === 'directory' ? await syncTokenOf(context, path) : undefined,
+    refused: asked.wants('current-user-privilege-set') ? await refusedOf(session, entry) : undefined,
   }
 }
 
@@ -58,6 +60,7 @@ class ListingText implements AsyncIterableIterator<Uint8Array> {
   readonly #own: Resource
   readonly #depth: 1 | 'infinity'
   readonly #asked: PropfindRequest
+  readonly #asksPrivileges: boolean
   readonly #brief: boolean
   readonly #records: MemberRecords
   #entries: AsyncIterator<readonly Entry[]> | undefined
@@ -70,6 +73,7 @@ class ListingText implements AsyncIterableIterator<Uint8Array> {
     this.#own = own
     this.#depth = depth
     this.#asked = asked
+    this.#asksPrivileges = asked.wants('current-user-privilege-set')
     this.#brief = isBrief(context.request)
     this.#records = new MemberRecords(context, own)
     this.#text = multistatusStart + responseElement(own, asked, this.#brief)
@@ -129,7 +133,8 @@ class ListingText implements AsyncIterableIterator<Uint8Array> {
         throw new Failure('no-space', `Only the first ${services.maxMembers} members are listed; use Depth 1.`)
       const directory = this.#depth === 1 ? root : parentOf(entry.path)
       if (directory !== records.directory) await records.enter(directory)
-      this.#text += responseElement(records.resource(entry), this.#asked, this.#brief)
+      const refused = this.#asksPrivileges ? await refusedOf(this.#context.session, entry) : undefined
+      this.#text += responseElement(records.resource(entry, refused), this.#asked, this.#brief)
     }
   }
 }
@@ -158,7 +163,7 @@ class MemberRecords {
     this.directory = directory
   }
 
-  resource(entry: Entry): Resource {
+  resource(entry: Entry, refused: Refused | undefined): Resource {
     const { session, now, space } = this.#own
     const own = this.#locks.size === 0 ? undefined : this.#locks.get(entry.path)
     return {
@@ -168,6 +173,7 @@ class MemberRecords {
       session,
       now,
       space,
+      refused,
     }
   }
 }

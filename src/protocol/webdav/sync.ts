@@ -2,6 +2,7 @@ import type { DavContext } from './context.js'
 import { hrefElement, multistatusEnd, multistatusStart, statusElement, xmlType } from './multistatus.js'
 import { readPropfind, type PropfindRequest } from './propfind-request.js'
 import { readDavXml } from './request-xml.js'
+import { refusedOf } from './privileges.js'
 import { isBrief, responseElement } from './response-element.js'
 import { compressed } from '../http/compress.js'
 import type { Listing } from '../../catalog/snapshots.js'
@@ -68,6 +69,7 @@ export async function report(context: DavContext): Promise<HttpResponse> {
         dead: await session.properties.of(member.path),
         session,
         now: services.clock.now(),
+        refused: asked.wants('current-user-privilege-set') ? await refusedOf(session, member) : undefined,
       }
       text += responseElement(resource, asked, isBrief(request))
       if (text.length > 64 * 1024) {
