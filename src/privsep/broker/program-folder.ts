@@ -18,7 +18,7 @@ export function checkProgram(paths: readonly string[]): void {
   }
 }
 
-/** Makes sure that nobody but root can put something else in the place of what is at `path`. Throws `invalid`. */
+/** Makes sure that everybody can get to `path`, and nobody but root can put something else in its place. Throws `invalid`. */
 export function checkFolderOf(path: string, seen = new Set<string>()): void {
   for (let at = dirname(path); ; at = dirname(at)) {
     if (seen.has(at)) return
@@ -26,7 +26,14 @@ export function checkFolderOf(path: string, seen = new Set<string>()): void {
     const stats = lstatSync(at)
     // The target of a link is looked at by its own path.
     if (stats.isSymbolicLink()) checkFolderOf(join(realOf(at), '_'), seen)
-    else checkOwned(at, stats)
+    else {
+      checkOwned(at, stats)
+      if ((stats.mode & 0o001) === 0)
+        throw new Failure(
+          'invalid',
+          `Users' processes cannot get through ${at}, where Postern needs them to: chmod o+x ${at}, or choose another place.`,
+        )
+    }
     if (at === '/') return
   }
 }
@@ -52,11 +59,11 @@ function checkTree(path: string, depth: number, seen: Set<string>): void {
 }
 
 function checkOwned(path: string, stats: Stats): void {
-  const advice = 'Install it where only root can write, such as /opt/postern'
+  const advice = 'choose a place where only root can write, such as /opt/postern for the program'
   if (stats.uid !== 0)
     throw new Failure(
       'invalid',
-      `${path} belongs to the user with the id ${stats.uid}, who could change the program of Postern: ${advice}, or chown root ${path}.`,
+      `${path} belongs to the user with the id ${stats.uid}, who could change what Postern relies on: ${advice}, or chown root ${path}.`,
     )
   // In a folder such as /tmp nobody can rename or remove what is root's.
   const isSticky = stats.isDirectory() && (stats.mode & 0o1000) !== 0
@@ -64,7 +71,7 @@ function checkOwned(path: string, stats: Stats): void {
   if (!isSticky && (groupWrites || (stats.mode & 0o002) !== 0))
     throw new Failure(
       'invalid',
-      `Others than root may write to ${path}, and could change the program of Postern: ${advice}, or chmod go-w ${path}.`,
+      `Others than root may write to ${path}, and could change what Postern relies on: ${advice}, or chmod go-w ${path}.`,
     )
 }
 
