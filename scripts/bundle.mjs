@@ -30,6 +30,7 @@ const bundle = await rolldown({
     main: 'src/cli/main.ts',
     index: 'src/index.ts',
     'pam-helper': 'src/auth/pam/serve-pam.ts',
+    'unix-worker': 'src/privsep/worker/main.ts',
     'check-thread': 'src/auth/password-formats/check-thread.ts',
   },
   platform: 'node',

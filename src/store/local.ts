@@ -18,6 +18,7 @@ import { memoryNotes, NoteBook, type Noted, type NoteKeeping, type Notes, nothin
 import { Pace } from './local/pace.js'
 import type { RoomOwner } from './local/parts-folder.js'
 import { LocalPartRooms } from './local/parts.js'
+import { permits } from './local/permits.js'
 import { removeOne, removeTree } from './local/remove.js'
 import { roomAt } from './local/space.js'
 import { sweep } from './local/sweep.js'
@@ -29,6 +30,7 @@ import { canSyncFileSystem } from './proc-calls.js'
 import { notFound } from './refusals.js'
 import { isReserved } from './reserved.js'
 import type {
+  Action,
   Body,
   ByteRange,
   Conditions,
@@ -60,6 +62,8 @@ export interface LocalOptions {
   readonly keeping?: (rootDevice: number) => NoteKeeping
   /** Where each user's files are served by a process of their own: whose this one is. */
   readonly owner?: RoomOwner
+  /** `permits` answers as the kernel would; without it what Postern itself may do is not asked for. */
+  readonly asksKernel?: boolean
   /** False does without the addon: no locks between processes, and `settle` costs what it should have saved. */
   readonly native?: boolean
   /** False where another process that serves the same files sweeps them. */
@@ -102,8 +106,11 @@ class LocalDirectoryStore implements LocalStore {
   readonly #facts = new Float64Array(factsLength)
   readonly #background = new Set<Promise<unknown>>()
   readonly #closing = new AbortController()
+  readonly #asksKernel: boolean
 
-  constructor(beneath: Beneath, { durability, notes = memoryNotes(), keeping, owner }: LocalOptions) {
+  constructor(beneath: Beneath, options: LocalOptions) {
+    const { durability, notes = memoryNotes(), keeping, owner, asksKernel = false } = options
+    this.#asksKernel = asksKernel
     beneath.calls.fstat(beneath.root, this.#facts)
     this.#context = {
       beneath,
@@ -253,8 +260,8 @@ class LocalDirectoryStore implements LocalStore {
     return blocks === 0 ? {} : { used, available }
   }
 
-  async permits(): Promise<boolean> {
-    return true
+  async permits(action: Action, path: StorePath): Promise<boolean> {
+    return !this.#asksKernel || permits(this.#context, action, path)
   }
 
   async sweep(): Promise<number> {

@@ -11,6 +11,8 @@ export interface Peer {
   readonly passes: boolean
   /** The writes under way there; its table answers this process. */
   readonly lastWords: LastWords
+  /** It is not idle until the function that this gives is called. */
+  hold(): () => void
   /** It broke the rules: has it ended, and gives what is to be thrown. */
   distrust(why: string): Failure
 }

@@ -37,6 +37,7 @@ export async function withLastWord<T>(
   run: (peer: Peer, word: LastWord) => Promise<T>,
 ): Promise<T> {
   const peer = await mount.connect()
+  const letGo = peer.hold()
   const word = peer.lastWords.begin(mount.notes, options)
   let isDone = false
   try {
@@ -46,6 +47,7 @@ export async function withLastWord<T>(
   } catch (error) {
     throw word.reasonFor(error)
   } finally {
+    letGo()
     await word.over(isDone)
   }
 }

@@ -1,4 +1,3 @@
-import { statfsSync } from 'node:fs'
 import { Failure } from '../../core/failure.js'
 import type { Known } from '../../store/local/facts.js'
 import type { FilledPiece } from '../../store/local/write.js'
@@ -23,8 +22,8 @@ export interface WriterOptions {
   /** Opened with `WorkerNotes`, by the number of their mount. */
   readonly stores: readonly LocalStore[]
   readonly ask: AskFront
-  /** Descriptors can go along with answers. */
-  readonly passes: boolean
+  /** Whether an open file can go along with an answer, and the other side will take it; none without. */
+  readonly mayPass?: ((fd: number) => boolean) | undefined
 }
 
 /** All that is written in the name of a user, for the other side of one link. */
@@ -186,19 +185,9 @@ export class Writer {
 
   /** The file, where it can be given away, and where its next byte goes. */
   #open(intake: Intake): Answer {
-    const opened = this.#options.passes ? intake.open(isSafeToPass) : undefined
+    const { mayPass } = this.#options
+    const opened = mayPass && intake.open(mayPass)
     return opened === undefined ? {} : { head: { at: opened.at }, descriptor: opened.fd, keeps: true }
-  }
-}
-
-const fuse = 0x65735546
-
-/** To write to a file of such a disk can take another program's answer: that program must not keep the other side waiting. */
-function isSafeToPass(fd: number): boolean {
-  try {
-    return statfsSync(`/proc/self/fd/${fd}`).type !== fuse
-  } catch {
-    return false
   }
 }
 

@@ -39,7 +39,7 @@ export async function makeDirectory(
     if (context.full && settle) await syncPlace(context, place, path)
     const known = lookAt(context, place, path)
     if (known === undefined) throw new Failure('conflict', 'The directory was removed again at once.', { path })
-    return entryOfKnown(path, known)
+    return { ...entryOfKnown(path, known), ...shown(context.notes, known, {}) }
   } finally {
     closeSync(place.directory)
   }
