@@ -6,7 +6,7 @@ import { toPath } from '../../core/path.js'
 import { openMemoryStore } from '../../store/memory.js'
 import type { Action, Entry } from '../../store/store.js'
 
-const entry = (path: string, kind: Entry['kind']): Entry => ({ path: toPath(path), kind, size: 0, modified: new Date(0), etag: 'e' }) // prettier-ignore
+const entry = (path: string, kind: Entry['kind']): Entry => ({ path: toPath(path), kind, size: 0, modified: 0, etag: 'e' }) // prettier-ignore
 
 /** The privileges of a caller with these grants, where the medium refuses some `ACTION PATH`. */
 async function told(grants: readonly string[], at: Entry, ...refusals: readonly string[]): Promise<readonly string[]> {
