@@ -11,7 +11,9 @@ import { RemotePartRooms } from '../src/privsep/remote-store/parts.js'
 import type { Peer, RemoteMount } from '../src/privsep/remote-store/peer.js'
 import { LastWords } from '../src/privsep/remote-store/write-last-word.js'
 import { writeRemote } from '../src/privsep/remote-store/write.js'
+import { openDescriptors } from '../src/privsep/wire/descriptors.js'
 import { type Link, openLink, type Table } from '../src/privsep/wire/link.js'
+import { openMounted } from '../src/privsep/wire/mounted.js'
 import { digestTable } from '../src/privsep/worker/digest.js'
 import { WorkerNotes } from '../src/privsep/worker/notes.js'
 import { partsTable } from '../src/privsep/worker/parts.js'
@@ -19,6 +21,7 @@ import { Writer } from '../src/privsep/worker/write.js'
 import type { Known } from '../src/store/local/facts.js'
 import { memoryNotes, type Notes } from '../src/store/local/notes.js'
 import { type LocalOptions, type LocalStore, openLocalStore } from '../src/store/local.js'
+import { loadNative } from '../src/store/native.js'
 import type { Entry, Store } from '../src/store/store.js'
 
 /** Two ends of one connection. */
@@ -37,19 +40,39 @@ export async function socketPair(): Promise<readonly [Socket, Socket]> {
   }
 }
 
-/** The end of a user's process, over a store of this process. */
+/** The end of a user's process. */
 export async function serveWriting(
   socket: Socket,
-  options: LocalOptions,
-): Promise<{ store: LocalStore; writer: Writer; link: Link }> {
-  let link: Link | undefined
-  const ask: Link['ask'] = (name, head) =>
-    link?.ask(name, head) ?? Promise.reject(new Failure('unavailable', 'Too soon.'))
+  { channel, around = (table) => table, ...options }: ServingOptions,
+): Promise<Serving> {
+  let resolve: (link: Link) => void = () => undefined
+  const promise = new Promise<Link>((done) => (resolve = done))
+  const ask: Link['ask'] = async (name, head) => (await promise).ask(name, head)
   const store = await openLocalStore({ ...options, keeping: (device) => new WorkerNotes(ask, device) })
-  const writer = new Writer({ stores: [store], ask, passes: false })
-  const table = { ...writer.beginning, ...writer.goingOn, ...partsTable([store]), ...digestTable([store]) }
-  link = openLink(socket, { table, maxAnswerBytes: 64 * 1024, maxAtOnce: 4096 })
+  const addon = channel === undefined ? undefined : loadNative()
+  const mounted = addon && openMounted(addon)
+  const writer = new Writer({ stores: [store], ask, ...(mounted && { mayPass: (fd) => mounted.mayTravel(fd) }) })
+  const link = openLink(socket, {
+    table: around({ ...writer.beginning, ...writer.goingOn, ...partsTable([store]), ...digestTable([store]) }),
+    maxAnswerBytes: 64 * 1024,
+    maxAtOnce: 4096,
+    ...(addon && mounted && channel !== undefined && { descriptors: openDescriptors(channel, addon, mounted) }),
+  })
+  resolve(link)
   return { store, writer, link }
+}
+
+interface ServingOptions extends LocalOptions {
+  /** The descriptor of a socket for open files. */
+  readonly channel?: number | undefined
+  /** Changes what is answered. */
+  readonly around?: (table: Table) => Table
+}
+
+interface Serving {
+  readonly store: LocalStore
+  readonly writer: Writer
+  readonly link: Link
 }
 
 /** The other end. */
@@ -61,16 +84,27 @@ export interface Front {
   readonly distrusted: string[]
 }
 
-export function frontOf(socket: Socket, notes: Notes = memoryNotes()): Front {
+export interface FrontOptions {
+  readonly notes?: Notes
+  readonly channel?: number | undefined
+}
+
+export function frontOf(socket: Socket, { notes = memoryNotes(), channel }: FrontOptions = {}): Front {
   const lastWords = new LastWords()
   const remote = new RemoteNotes(notes)
-  const table: Table = { ...lastWords.table, ...remote.table }
-  const link = openLink(socket, { table, maxAnswerBytes: 1024 * 1024, maxAtOnce: 1024 })
+  const addon = channel === undefined ? undefined : loadNative()
+  const link = openLink(socket, {
+    table: { ...lastWords.table, ...remote.table },
+    maxAnswerBytes: 1024 * 1024,
+    maxAtOnce: 1024,
+    ...(addon && channel !== undefined && { descriptors: openDescriptors(channel, addon, openMounted(addon)) }),
+  })
   const distrusted: string[] = []
   const peer: Peer = {
     ask: (name, head, options) => link.ask(name, head, options),
-    passes: false,
+    passes: addon !== undefined,
     lastWords,
+    hold: () => () => undefined,
     distrust(why) {
       distrusted.push(why)
       link.close()
