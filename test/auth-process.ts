@@ -172,7 +172,7 @@ export class AuthUnderTest {
         maxBytes: 8192,
         handle: ({ head }) => {
           note('failed', head)
-          this.#onFailed(new Error(String(head['message'])))
+          this.#onFailed(new Error(String(head['problem'])))
           return {}
         },
       },

@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { systemClock } from '../core/clock.js'
-import { Failure, isFailure } from '../core/failure.js'
+import { Failure } from '../core/failure.js'
 import { brokerPam } from '../privsep/auth/broker-pam.js'
 import { Door } from '../privsep/auth/door.js'
 import { BrokerTickets } from '../privsep/auth/tickets.js'
@@ -67,8 +67,8 @@ export async function runAuthProcess(briefing: AuthBriefing, log: Logger): Promi
     await broker.ask('ready', { ...(admin && { admin }) })
     await orders.stopped
   } catch (error) {
-    const message = error instanceof Failure ? error.message : String(error)
-    await broker.ask('failed', { message, ...(isFailure(error) && { kind: error.kind }) }).catch(() => undefined)
+    const problem = error instanceof Error ? error.message : String(error)
+    await broker.ask('failed', { problem }).catch(() => undefined)
     throw error
   } finally {
     await orders.finish()

@@ -13,7 +13,7 @@ export interface CredentialHead {
 const longest = { name: 8192, key: 1024, token: 16_384, method: 64, target: 64 * 1024, authority: 1024 }
 
 /** Of a whole message: its texts may be escaped. */
-export const maxCredentialBytes = 512 * 1024
+export const maxCredentialBytes = 256 * 1024
 
 /**
  * Reads what a front has sent, which may be in the hands of anybody: nothing comes out of here that the schemes for

@@ -1,6 +1,5 @@
 import { Failure } from '../../core/failure.js'
 import type { Clock } from '../../core/clock.js'
-import type { Identity } from '../../auth/identity.js'
 import { issueTicket } from '../ticket.js'
 import type { Link } from '../wire/link.js'
 
@@ -13,6 +12,16 @@ export interface Granted {
   readonly unixUser: string
 }
 
+/** Somebody, by the Unix user whom they act as. */
+export interface ActsAs {
+  readonly unixUser?: string | undefined
+}
+
+/** Somebody who may act as a Unix user. */
+export interface Acting {
+  readonly unixUser?: string | undefined
+}
+
 /** Makes tickets: each for somebody who has just proved who they are. */
 export interface Tickets {
   /**
@@ -20,7 +29,7 @@ export interface Tickets {
    * milliseconds since the epoch: the ticket does not outlive it by more than a minute. Throws `denied` where nobody may act as
    * that user, with the reason for the audit log as the message of its cause; `unavailable` where that cannot be known.
    */
-  grant(identity: Pick<Identity, 'unixUser'>, until?: number): Promise<Granted | undefined>
+  grant(identity: ActsAs, until?: number): Promise<Granted | undefined>
 }
 
 /** An account may have changed for so long before it is looked up again, unless somebody says that it has. */
@@ -51,7 +60,7 @@ export class BrokerTickets implements Tickets {
     this.#ticketMilliseconds = ticketSeconds * 1000
   }
 
-  async grant({ unixUser }: Pick<Identity, 'unixUser'>, until = Infinity): Promise<Granted | undefined> {
+  async grant({ unixUser }: ActsAs, until = Infinity): Promise<Granted | undefined> {
     if (unixUser === undefined) return undefined
     const { user, uid, generation, key } = await this.#account(unixUser)
     const now = this.#clock.now()
