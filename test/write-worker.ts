@@ -6,7 +6,7 @@ import type { WorkerSpec } from './write-workers.js'
 
 /** A process that lets files be written, as one of a user does, and fails or cheats where it is told to. */
 const spec = JSON.parse(process.argv[2] ?? '') as WorkerSpec
-const { root, durability, channel, dies, passes } = spec
+const { root, durability, channel, owner, dies, passes } = spec
 
 function around(table: Table): Table {
   const odd: Table = Object.fromEntries(
@@ -33,6 +33,7 @@ const { store, writer, link } = await serveWriting(socket, {
   durability,
   symlinks: 'absent',
   sweeps: false,
+  ...(owner && { owner }),
   channel: channel ? 4 : undefined,
   around,
 })

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { rolldown } from 'rolldown'
 import { connectTo, listenOnce } from '../src/privsep/wire/one-time.js'
 import { loadNative } from '../src/store/native.js'
 import type { Notes } from '../src/store/local/notes.js'
+import type { RoomOwner } from '../src/store/local/parts-folder.js'
 import { type Front, frontOf } from './worker-pair.js'
 
 /** What a process that lets files be written is told. */
@@ -15,6 +16,8 @@ export interface WorkerSpec {
   readonly durability: 'full' | 'fast'
   /** It passes open files. */
   readonly channel: boolean
+  /** It is this user, of the group with the same number, whose home lies there in the store; only root can start such. */
+  readonly owner?: RoomOwner
   /** It is killed where it would answer this. */
   readonly dies?: string
   /** It passes this file in place of the one that was asked for. */
@@ -38,6 +41,7 @@ export class WriteWorkers {
 
   static async open(): Promise<WriteWorkers> {
     const folder = mkdtempSync(join(tmpdir(), 'postern-workers-'))
+    chmodSync(folder, 0o755)
     mkdirSync(join(folder, 'dist', 'program'), { recursive: true })
     const repository = join(import.meta.dirname, '..')
     symlinkSync(join(repository, 'native'), join(folder, 'native'))
@@ -62,6 +66,7 @@ export class WriteWorkers {
     const [link, other] = await sockets
     const child = spawn(process.execPath, [join(this.#folder, 'dist', 'program', 'worker.mjs'), JSON.stringify(spec)], {
       stdio: ['ignore', 'inherit', 'inherit', link, other ?? 'ignore'],
+      ...(spec.owner && { uid: spec.owner.uid, gid: spec.owner.uid }),
     })
     link?.destroy()
     other?.destroy()
