@@ -1,20 +1,13 @@
-import { signatureText, type ChainLink } from '../../auth/sigv4/chunk-signatures.js'
 import type { SentForm } from '../../auth/sigv4/judge.js'
-import type { SentChain } from '../../auth/sigv4/keyed-judge.js'
-import { misshapen, mostRequestBytes, readSentRequest, textIn } from '../sent-request.js'
-import type { Asked, Head, Table } from '../wire/link.js'
+import { mostChainBytes, readSentChain } from '../sent-chain.js'
+import { misshapen, mostRequestBytes, readSentRequest } from '../sent-request.js'
+import type { Head, Table } from '../wire/link.js'
 import type { Knowledge } from './knowledge.js'
 import { proofAnswer } from './proof-answer.js'
 import type { Tickets } from './tickets.js'
 
 /** Fields of a form, at most 20 KiB of them, however they are escaped. */
 const mostFormBytes = 128 * 1024
-
-/** Links of a chain that are judged at once. */
-export const mostLinks = 512
-
-/** A hash and a signature. */
-export const linkBytes = 64
 
 /**
  * What the door does for AWS Signature Version 4. Everything is judged here, by the clock that is here, over the request as
@@ -49,9 +42,9 @@ export function signaturesPart(known: Pick<Knowledge, 'judge' | 'noteLogin'>, ti
       },
     },
     'verify-chunks': {
-      maxBytes: 2048 + mostLinks * linkBytes,
+      maxBytes: mostChainBytes,
       handle: async (asked) => {
-        const chain = chainIn(asked)
+        const chain = readSentChain(asked)
         const wrong = await judge.wrongLink(chain)
         return { head: wrong === undefined ? {} : { wrong: chain.links.indexOf(wrong) } }
       },
@@ -70,27 +63,3 @@ function formIn({ bucket, fileName, fields }: Head): SentForm {
   }
   return { bucket, fileName, fields: found }
 }
-
-function chainIn({ head, bytes }: Asked): SentChain {
-  const { accessKeyId, day, region, date, previous: seed, trailers } = head
-  const count = bytes.length / linkBytes
-  if (typeof trailers !== 'boolean' || !Number.isInteger(count) || count < 1 || count > mostLinks) throw misshapen()
-  const links: ChainLink[] = []
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
-  let previous = textIn(seed, signatureText)
-  for (let at = 0; at < text.length; at += 4 * hashBytes) {
-    const hash = text.slice(at, at + 2 * hashBytes)
-    const claimed = text.slice(at + 2 * hashBytes, at + 4 * hashBytes)
-    links.push({ kind: trailers && links.length === count - 1 ? 'trailers' : 'chunk', previous, hash, claimed })
-    previous = claimed
-  }
-  return {
-    accessKeyId: textIn(accessKeyId, /^[!-~]{1,128}$/),
-    day: textIn(day, /^\d{8}$/),
-    region: textIn(region, /^[A-Za-z0-9._-]{1,253}$/),
-    date: textIn(date, /^\d{8}T\d{6}Z$/),
-    links,
-  }
-}
-
-const hashBytes = linkBytes / 2

@@ -5,15 +5,9 @@ import {
   type ChainLink,
   type ChunkSignatures,
 } from '../../auth/sigv4/chunk-signatures.js'
-import type { Claim } from '../../auth/sigv4/claim.js'
 import { Failure } from '../../core/failure.js'
+import { mostLinks, sentChain, type ChainClaim } from '../sent-chain.js'
 import type { Link } from '../wire/link.js'
-
-/** Whose chain it is, and where it begins. */
-export type ChainClaim = Pick<Claim, 'accessKeyId' | 'day' | 'region' | 'date' | 'signature'>
-
-/** Links of a chain that may be asked about at once. */
-const mostLinks = 512
 
 /**
  * A chain of signatures whose key is in another process. Links are asked about while the body is read on: one question at a
@@ -28,8 +22,8 @@ export class RemoteChunkSignatures implements ChunkSignatures {
   #asking: Promise<void> | undefined
   #failure: Error | undefined
 
-  /** @param claim of the request, whose signature holds */
-  constructor(door: Pick<Link, 'ask'>, claim: ChainClaim) {
+  /** @param claim of the request, whose signature holds and is where the chain begins */
+  constructor(door: Pick<Link, 'ask'>, claim: ChainClaim & { readonly signature: string }) {
     this.#door = door
     this.#claim = claim
     this.#previous = claim.signature
@@ -75,11 +69,7 @@ export class RemoteChunkSignatures implements ChunkSignatures {
 
   async #ask(links: readonly ChainLink[]): Promise<void> {
     this.#asked = links.length
-    const { accessKeyId, day, region, date } = this.#claim
-    const previous = links[0]?.previous
-    const trailers = links.at(-1)?.kind === 'trailers'
-    const bytes = Buffer.from(links.map(({ hash, claimed }) => hash + claimed).join(''), 'hex')
-    const head = { accessKeyId, day, region, date, previous, trailers }
+    const { head, bytes } = sentChain(this.#claim, links)
     const { wrong } = (await this.#door.ask('verify-chunks', head, { bytes })).head
     if (wrong !== undefined) throw wrongLink((typeof wrong === 'number' ? links[wrong] : undefined)?.kind ?? 'chunk')
   }
