@@ -1,9 +1,10 @@
 import { expandUser } from './grant.js'
-import type { Identity, Verdict } from './identity.js'
+import type { Identity } from './identity.js'
 import type { CachedDirectory } from './cached.js'
 import type { Directory } from './identity.js'
 import type { Links } from './links.js'
-import { Failure, isFailure } from '../core/failure.js'
+import { linksWithIdentities, withIdentities } from './with-identities.js'
+import { Failure } from '../core/failure.js'
 import { isOwnPath, rootPath, toPath, type StorePath } from '../core/path.js'
 
 /** What a source says of all its callers, beside who they are. */
@@ -40,46 +41,10 @@ export function atHome(identity: Identity, { home, quotaBytes }: HomeSetting): I
 export function withHomes(directory: CachedDirectory, setting: HomeSetting): CachedDirectory
 export function withHomes(directory: Directory, setting: HomeSetting): Directory
 export function withHomes(directory: Directory | CachedDirectory, setting: HomeSetting): Directory | CachedDirectory {
-  const current = directory.current?.bind(directory)
-  const signingKey = directory.signingKey?.bind(directory)
-  const housed = (verdict: Verdict): Verdict => {
-    if (verdict.kind !== 'identity') return verdict
-    try {
-      return { ...verdict, identity: atHome(verdict.identity, setting) }
-    } catch (error) {
-      if (isFailure(error, 'denied', 'invalid')) return { kind: 'refused', why: 'no-home' }
-      throw error
-    }
-  }
-  return {
-    name: directory.name,
-    accepts: directory.accepts,
-    ...(directory.dependsOn && { dependsOn: directory.dependsOn }),
-    check: async (credential, facts) => housed(await directory.check(credential, facts)),
-    ...(current && { current }),
-    ...(signingKey && {
-      signingKey: async (accessKeyId) => {
-        const found = await signingKey(accessKeyId)
-        return found && { ...found, identity: atHome(found.identity, setting) }
-      },
-    }),
-    ...('remembered' in directory && {
-      remembered: async (asked) => {
-        const found = await directory.remembered(asked)
-        const verdict = found && housed(found)
-        return verdict?.kind === 'identity' ? verdict : undefined
-      },
-    }),
-  }
+  return withIdentities(directory, (identity) => atHome(identity, setting), 'no-home')
 }
 
 /** Links that lead into the home of whoever has signed them. */
 export function linksToHomes(links: Links, setting: HomeSetting): Links {
-  return {
-    below: links.below,
-    open: async (request, target) => {
-      const opened = await links.open(request, target)
-      return opened && { ...opened, identity: atHome(opened.identity, setting) }
-    },
-  }
+  return linksWithIdentities(links, (identity) => atHome(identity, setting))
 }

@@ -12,6 +12,7 @@ export interface ServeOptions extends ConfigOptions {
   readonly durability?: string
   readonly tls?: string
   readonly workers?: string
+  readonly privsep?: boolean
 }
 
 export function withConfigOptions(command: Command): Command {

@@ -23,6 +23,7 @@ export function sourcesOf(options: ServeOptions, root?: string): ConfigSources {
       listen: flag('--listen', options.listen),
       durability: flag('--durability', options.durability),
       tls: flag('--tls', options.tls),
+      privsep: flag('--privsep', options.privsep),
       workers: flag('--workers', workers !== undefined && /^\d+$/.test(workers) ? Number(workers) : workers),
     },
   }

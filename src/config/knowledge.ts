@@ -16,13 +16,14 @@ import type { FirstAdmin } from './first-start.js'
 import { openSources } from './identity/open.js'
 import { installationSecret } from './installation-secret.js'
 import type { Config } from './load.js'
+import { homeInTree } from './privsep-settings.js'
 import { openState } from './state.js'
 import type { State } from './state.js'
 
 /** The part of a configuration that says who is known. */
 export type KnowledgeSettings = Pick<
   Config,
-  'state' | 'catalog' | 'secret' | 'identity' | 'basePath' | 's3' | 'anonymous' | 'basicRealm' | 'durability'
+  'state' | 'catalog' | 'secret' | 'identity' | 'mounts' | 'basePath' | 's3' | 'anonymous' | 'basicRealm' | 'durability'
 >
 
 export interface KnowledgeOptions {
@@ -39,8 +40,18 @@ export interface OpenedKnowledge extends Knowledge {
 
 /** Whether what was opened for one serves for the other as well. */
 export function sameKnowledge(one: KnowledgeSettings, other: KnowledgeSettings): boolean {
-  const parts = ({ state, catalog, secret, identity, basePath, s3, anonymous, basicRealm }: KnowledgeSettings) =>
-    [state, catalog, secret, identity, basePath, s3.region, anonymous, basicRealm] as const
+  const parts = ({
+    state,
+    catalog,
+    secret,
+    identity,
+    mounts,
+    basePath,
+    s3,
+    anonymous,
+    basicRealm,
+  }: KnowledgeSettings) =>
+    [state, catalog, secret, identity, mounts, basePath, s3.region, anonymous, basicRealm] as const
   return isDeepStrictEqual(parts(one), parts(other))
 }
 
@@ -66,12 +77,12 @@ async function assemble(
   { log, startPam }: KnowledgeOptions,
 ): Promise<OpenedKnowledge> {
   const { catalog, clock, accounts, hasher } = state
-  const { basePath, anonymous, s3, identity, basicRealm } = settings
+  const { basePath, anonymous, s3, identity, mounts, basicRealm } = settings
   const secret = await installationSecret(settings)
   const keyOf = createCredentialKey()
   const warn = (facts: object, message: string): void => log.warn(facts, message)
   const needs = { catalog, accounts, hasher, secret, clock, basePath, warn, ...(startPam && { startPam }) }
-  const sources = await openSources(identity, needs, keyOf)
+  const sources = await openSources(identity, needs, keyOf, (unixUser) => homeInTree(mounts, unixUser))
   const { directories, users, links } = sources
   const audit = thinned(state.audit, () => systemClock.now())
   const throttle = createThrottle({ catalog, clock, secret })

@@ -179,9 +179,9 @@ secret: { file: s }
 `
     const config = load({ text })
     expect(config.mounts).toEqual([
-      { kind: 'local', path: '/', directory: join(directory, 'a'), readOnly: false, durability: 'fast', symlinks: 'absent' }, // prettier-ignore
+      { kind: 'local', path: '/', directory: join(directory, 'a'), separated: false, readOnly: false, durability: 'fast', symlinks: 'absent' }, // prettier-ignore
       { kind: 's3', path: '/b/c', url: 's3://bucket/p?region=r', readOnly: true, maxFileBytes: 1024, selfTest: true },
-      { kind: 'local', path: '/d', directory: join(directory, 'b'), readOnly: false, durability: 'full', symlinks: 'absent' }, // prettier-ignore
+      { kind: 'local', path: '/d', directory: join(directory, 'b'), separated: false, readOnly: false, durability: 'full', symlinks: 'absent' }, // prettier-ignore
     ])
     expect(config.state).toBe(join(directory, 'a.postern'))
     expect(config.catalog).toEqual({ postgres: 'postgres://h/d', poolSize: 10 })

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import type * as Yaml from 'yaml'
 import { Failure } from '../core/failure.js'
 import type { SurfaceName } from '../gateway/surface.js'
+import type { PrivsepSettings } from '../privsep/settings.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import type { Endpoint } from '../transport/endpoint.js'
 import type { HandedSocket } from '../transport/open-endpoint.js'
@@ -14,6 +15,7 @@ import type { IdentitySetting } from './identity/entry.js'
 import { environmentTable } from './identity/pam-line.js'
 import { mountSettings } from './mount-settings.js'
 import type { LocalMount, MountSetting } from './mount-settings.js'
+import { isPerUser, mountDirectory, privsepSettings } from './privsep-settings.js'
 import { problemsIn } from './problems.js'
 import { configKeys, configSchema, variableOf } from './schema.js'
 import type { Settings } from './schema.js'
@@ -48,7 +50,7 @@ export interface ListenSetting {
 }
 
 /** Settings that have been understood: paths are absolute, defaults are filled in. */
-export interface Config extends Omit<Settings, 'listen' | 'root' | 'mounts' | 'state' | 'identity'> {
+export interface Config extends Omit<Settings, 'listen' | 'root' | 'mounts' | 'state' | 'identity' | 'privsep'> {
   /** The file that was read. */
   readonly file: string | undefined
   readonly listen: readonly ListenSetting[]
@@ -59,6 +61,8 @@ export interface Config extends Omit<Settings, 'listen' | 'root' | 'mounts' | 's
   /** The directory of the one mount, where it came from `root` and no mounts are set. */
   readonly root: string | undefined
   readonly state: string
+  /** Absent: one user does everything. */
+  readonly privsep?: PrivsepSettings
   /** In the order in which they are asked. */
   readonly identity: readonly IdentitySetting[]
   /** What is odd but no error. */
@@ -91,7 +95,8 @@ export function loadConfig(sources: ConfigSources): Config {
     set(key, parseVariable(key, text), { directory: sources.directory, describe })
   }
   for (const [key, given] of Object.entries(sources.flags)) {
-    if (given === undefined) continue
+    // A flag that turns it on leaves what the file says of it.
+    if (given === undefined || (key === 'privsep' && typeof merged[key] === 'object')) continue
     set(key, given.value, { directory: sources.directory, describe: (path) => `${given.flag}:${inner(path)}` })
   }
 
@@ -216,11 +221,11 @@ function resolved(
   { directory, environment }: Pick<ConfigSources, 'directory' | 'environment'>,
 ): Omit<Config, 'file' | 'handed' | 'warnings'> {
   const from = (key: string): string => origins.get(key)?.directory ?? directory
-  const { root: given, mounts: listed, ...others } = settings
-  const root = resolve(from('root'), given)
+  const { root: given, mounts: listed, privsep, ...others } = settings
+  const root = mountDirectory(given, from('root'))
   const mounts = mountSettings(
     listed,
-    { ...others, directory: root },
+    { ...others, directory: root, separated: settings.privsep !== undefined },
     {
       root: origins.get('root')?.describe(['root']),
       describe: (index) => origins.get('mounts')?.describe(['mounts', index]) ?? 'mounts:',
@@ -228,7 +233,14 @@ function resolved(
       environment,
     },
   )
-  const disks = mounts.filter((mount): mount is LocalMount => mount.kind === 'local')
+  for (const [index, mount] of mounts.entries())
+    if (mount.kind === 'local' && !mount.separated && isPerUser(mount))
+      throw new Failure(
+        'invalid',
+        `${origins.get(listed === undefined ? 'root' : 'mounts')?.describe(listed === undefined ? ['root'] : ['mounts', index]) ?? 'root:'} {user} and {home} need privilege separation: start the server with --privsep as root`,
+      )
+  const local = mounts.filter((mount): mount is LocalMount => mount.kind === 'local')
+  const disks = local.filter((mount) => !isPerUser(mount))
   for (const [index, { directory: served, path }] of disks.entries()) {
     const other = disks.find((each, at) => at !== index && isInside(realPath(served), realPath(each.directory)))
     if (other !== undefined)
@@ -237,8 +249,14 @@ function resolved(
         `${origins.get('mounts')?.describe(['mounts']) ?? 'mounts:'} the directory at ${path} lies within that at ${other.path}: a file would have two paths, and locks hold for one`,
       )
   }
-  const beside = disks.find(({ path }) => path === '/')?.directory ?? root
-  const state = settings.state === undefined ? `${beside}.postern` : resolve(from('state'), settings.state)
+  const beside =
+    disks.find(({ path }) => path === '/')?.directory ?? (isPerUser({ directory: root }) ? undefined : root)
+  if (beside === undefined && settings.state === undefined)
+    throw new Failure(
+      'invalid',
+      `${origins.get('root')?.describe(['root']) ?? 'root:'} there is a directory for each user, so say where the state is: --state, or state: /var/lib/postern`,
+    )
+  const state = settings.state === undefined ? `${beside ?? root}.postern` : resolve(from('state'), settings.state)
   const where = origins.get('state')?.describe(['state']) ?? 'state:'
   for (const { directory: served } of disks)
     if (isInside(realPath(state), realPath(served)))
@@ -257,6 +275,13 @@ function resolved(
     mounts,
     root: listed === undefined ? root : undefined,
     state,
+    ...(privsep !== undefined && {
+      privsep: privsepSettings(privsep, {
+        state,
+        directory: from('privsep'),
+        where: origins.get('privsep')?.describe(['privsep']) ?? 'privsep:',
+      }),
+    }),
     ...(settings.secret !== undefined && { secret: secretSetting(settings.secret, from('secret')) }),
     identity: sources(settings.identity, from('identity'), origins.get('identity')),
     publicOrigins: settings.publicOrigins.map((origin) => origin.toLowerCase()),

@@ -1,9 +1,9 @@
-import { resolve } from 'node:path'
 import { Failure, isFailure } from '../core/failure.js'
 import { rootPath, toPath } from '../core/path.js'
 import type { StorePath } from '../core/path.js'
 import { parseS3Url } from '../store/s3/settings.js'
 import type { S3Defaults, S3Settings } from '../store/s3/settings.js'
+import { mountDirectory } from './privsep-settings.js'
 import type { Settings } from './schema.js'
 
 /** One store of the tree, understood. */
@@ -17,8 +17,10 @@ interface Mount {
 
 export interface LocalMount extends Mount {
   readonly kind: 'local'
-  /** Absolute. */
+  /** Absolute; one for each Unix user where it has `{user}` or begins with `{home}`. */
   readonly directory: string
+  /** Served by a process of the user who asks (docs/privsep.md). */
+  readonly separated: boolean
   readonly durability: 'full' | 'fast'
   readonly symlinks: 'absent' | 'inside'
 }
@@ -43,11 +45,12 @@ export interface MountOrigins {
 /** The stores of the tree: those of `mounts`, else the root alone, whose settings hold where a mount has none. Throws `invalid`. */
 export function mountSettings(
   mounts: Settings['mounts'],
-  root: Pick<LocalMount, 'directory' | 'durability' | 'symlinks'>,
+  root: Pick<LocalMount, 'directory' | 'separated' | 'durability' | 'symlinks'>,
   origins: MountOrigins,
 ): readonly MountSetting[] {
-  const { directory, durability, symlinks } = root
-  if (mounts === undefined) return [{ kind: 'local', path: rootPath, directory, readOnly: false, durability, symlinks }]
+  const { directory, separated, durability, symlinks } = root
+  if (mounts === undefined)
+    return [{ kind: 'local', path: rootPath, directory, separated, readOnly: false, durability, symlinks }]
   if (origins.root !== undefined)
     throw new Failure('invalid', `${origins.root} is not read where mounts are set: make it the mount at /.`)
   const found = new Set<StorePath>()
@@ -61,10 +64,16 @@ export function mountSettings(
       checkS3Url(mount.s3, index, origins)
       return { kind: 's3', ...shared, url: mount.s3, selfTest }
     }
+    if (mount.privsep === true && !separated)
+      throw new Failure(
+        'invalid',
+        `${origins.describe(index)} privsep is off: start the server with --privsep as root, or set privsep: true for all`,
+      )
     return {
       kind: 'local',
       ...shared,
-      directory: resolve(origins.directory, mount.local ?? ''),
+      directory: mountDirectory(mount.local ?? '', origins.directory),
+      separated: mount.privsep ?? separated,
       durability: mount.durability ?? durability,
       symlinks: mount.symlinks ?? symlinks,
     }

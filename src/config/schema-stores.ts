@@ -21,7 +21,10 @@ const mount = objectOf({
   durability: oneOf('full', 'fast').optional(),
   symlinks: oneOf('absent', 'inside').optional(),
   selfTest: flag.default(true),
+  privsep: flag.optional(),
 }).superRefine((value, context) => {
+  if (value.s3 !== undefined && value.privsep === true)
+    context.addIssue({ code: 'custom', path: ['privsep'], message: 'is for directories: a bucket knows no Unix users' })
   if ((value.local === undefined) === (value.s3 === undefined))
     context.addIssue({
       code: 'custom',

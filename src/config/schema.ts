@@ -3,6 +3,7 @@ import { surfaceNames } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import { proxyTrust } from '../transport/forwarded.js'
 import { identityEntry } from './identity/entry.js'
+import { privsep, unixName } from './schema-privsep.js'
 import { bytes, flag, grant, listOf, objectOf, oneOf, pattern, text, whole } from './schema-parts.js'
 import { catalog, folder, mounts, secret } from './schema-stores.js'
 import { tokenHash } from './token-hash.js'
@@ -78,10 +79,10 @@ export const configSchema = objectOf({
     .default('./data')
     .meta({ type: 'path', description: 'The directory that is served. It is made if missing.', example: '/srv/files' }),
   mounts: mounts.meta({
-    type: 'list of { path, local | s3, readOnly, maxFileBytes, durability, symlinks, selfTest }',
+    type: 'list of { path, local | s3, readOnly, maxFileBytes, durability, symlinks, selfTest, privsep }',
     default: 'one: the root, at /',
     description:
-      'Several stores in one tree, instead of `root`. `path` is where in the tree; `local` a directory, or `s3` a bucket: `s3://BUCKET/PREFIX?region=…` with `endpoint`, `role_arn` and others as in docs/stores.md. Credentials are found as AWS tools find them. `readOnly` refuses every change, `maxFileBytes` larger files. `selfTest: false` does without the test at the start that writes, reads and removes an object, where a role may not do that. Where none is at /, the root has nothing but the mounts.',
+      'Several stores in one tree, instead of `root`. `path` is where in the tree; `local` a directory, or `s3` a bucket: `s3://BUCKET/PREFIX?region=…` with `endpoint`, `role_arn` and others as in docs/stores.md. Credentials are found as AWS tools find them. `readOnly` refuses every change, `maxFileBytes` larger files. `selfTest: false` does without the test at the start that writes, reads and removes an object, where a role may not do that. `privsep: false` has a directory served by the server’s own user where `privsep` is on for the others. Where none is at /, the root has nothing but the mounts.',
     example:
       '[{ path: /, local: ./data }, { path: /archive, s3: "s3://bucket/prefix?region=eu-west-1", readOnly: true }]',
   }),
@@ -123,6 +124,13 @@ export const configSchema = objectOf({
     description:
       'What symbolic links are: `absent` treats them as not there; `inside` follows those that stay under the root.',
     example: 'inside',
+  }),
+  privsep: privsep.meta({
+    type: 'true, false or { user, authUser, records, runtime, minimumUid, maximumUid, allowedGroups, umask, ticketSeconds, workers }',
+    default: 'false: one user does everything',
+    description:
+      'Privilege separation (Linux, started by root; see docs/privsep.md): every caller acts on the files as a Unix user, in a process of that user. `user` is whom the process on the network runs as (`postern`, else `nobody`), `authUser` the one that knows all callers (`postern-auth`, else a number that no account has). `records` is where locks, properties and uploads are kept (the state with `-records` added), `runtime` where the processes meet (`/run/postern-…`). Nobody acts as a user below `minimumUid` (1000) or above `maximumUid` (60000), as root or with its group, or, where `allowedGroups` is not empty, without one of those groups. `umask` ("022") holds for what they make. `ticketSeconds` (900): for so long after a login the process on the network may act for its user. `workers`: at most `max` (64) processes of users, each ended after `idleSeconds` (300) without work, or above `memory` (512M). In `root` and in `local` of a mount `{user}` and a leading `{home}` stand for the Unix user and its home directory.',
+    example: '{ umask: "002", allowedGroups: [staff] }',
   }),
   publicOrigins: listOf(webOrigin).default([]).meta({
     type: 'list of origins',
@@ -175,12 +183,13 @@ export const configSchema = objectOf({
       'Who knows the callers, in the order in which they are asked. `catalog`: what `postern user add`, `key issue` and `token create` have made.',
     example: '[catalog]',
   }),
-  anonymous: objectOf({ grants: listOf(grant) })
+  anonymous: objectOf({ grants: listOf(grant), unixUser: unixName.optional() })
     .optional()
     .meta({
-      type: '{ grants }',
+      type: '{ grants, unixUser }',
       default: 'none: everybody needs a login',
-      description: 'What callers without a login may do.',
+      description:
+        'What callers without a login may do, and under privilege separation the Unix user that they act as.',
       example: '{ grants: ["r:/public/**"] }',
     }),
   basicRealm: text

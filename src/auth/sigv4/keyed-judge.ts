@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/clock.js'
 import { Failure, isFailure } from '../../core/failure.js'
 import type { LoginEvent } from '../audit.js'
+import { anonymousIdentity } from '../authenticator.js'
 import type { CachedDirectory } from '../cached.js'
 import { sameBytes } from '../constant-time.js'
 import { compileGrants } from '../grant.js'
@@ -42,7 +43,7 @@ export interface KeyedJudgeOptions {
   /** Under which a proxy may show this server, and strip it from what it passes on; empty without one. */
   readonly basePath: string
   /** What requests without any signature may do; absent: nothing. */
-  readonly anonymous?: { readonly grants: readonly string[]; readonly unixUser?: string }
+  readonly anonymous?: { readonly grants: readonly string[]; readonly unixUser?: string | undefined }
   readonly audit: (event: LoginEvent) => void
 }
 
@@ -79,7 +80,7 @@ class DirectoryJudge implements KeyedJudge {
     this.#clock = clock
     this.#region = region
     this.#basePath = basePath
-    this.#anonymous = anonymous && { name: 'anonymous', source: 'anonymous', ...anonymous }
+    this.#anonymous = anonymous && anonymousIdentity(anonymous)
     if (anonymous !== undefined) compileGrants(anonymous.grants, 'anonymous')
     this.#keys = new SigningKeys(directories, audit)
     this.#notes = new LoginNotes(audit)

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { homeOf } from '../../auth/home.js'
 import type { HomeSetting } from '../../auth/home.js'
 import { bytes, text, whole } from '../schema-parts.js'
+import { actsAs } from '../schema-privsep.js'
 import type { IdentityKind } from './kind.js'
 import { identityKinds } from './kinds.js'
 
@@ -22,6 +23,10 @@ export const commonSettings = {
   home: text.refine(isHome, 'must be a path below the root such as /home/{user}').optional().meta({
     description:
       'What its callers see as the root, such as `/home/{user}`: the server puts it in front of every path that they name, and takes it away from every path that they are shown. Grants always name whole paths. A home that is missing is made on first use for a caller who may create it.',
+  }),
+  unixUser: actsAs.optional().meta({
+    description:
+      'The Unix user that its callers act as under privilege separation, where their account names none: `{user}` for the one of their own name, or one for all. The users of PAM are their own without it; all others act as nobody.',
   }),
   quota: bytes.optional().meta({
     description:
@@ -55,6 +60,8 @@ export interface IdentitySetting {
   readonly cacheSeconds: number
   /** Where successes outlive the process; in memory only without it. */
   readonly cacheFolder?: string
+  /** The Unix user that its callers act as; `{user}` for their own name. */
+  readonly unixUser?: string
   /** Where its callers are at home; everywhere without it. */
   readonly home?: HomeSetting
   /** For the kind's `open`. */
@@ -93,12 +100,20 @@ export function identitySettings(
     const [[kind, given] = ['catalog', {}]] = typeof entry === 'string' ? [[entry, {}]] : Object.entries(entry)
     const known = identityKinds.get(kind)
     const { own, shared } = divided(known, given)
-    const { name = kind, cacheSeconds = defaultCacheSeconds, cacheFolder, home, quota } = commonSchema.parse(shared)
+    const {
+      name = kind,
+      cacheSeconds = defaultCacheSeconds,
+      cacheFolder,
+      home,
+      quota,
+      unixUser,
+    } = commonSchema.parse(shared)
     return {
       kind,
       name,
       cacheSeconds,
       ...(cacheFolder !== undefined && { cacheFolder: resolve(directory, cacheFolder) }),
+      ...(unixUser !== undefined && { unixUser }),
       ...(home !== undefined && { home: { home, ...(quota !== undefined && { quotaBytes: quota }) } }),
       settings: known?.located(own, directory),
     }

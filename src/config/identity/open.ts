@@ -4,9 +4,12 @@ import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
 import type { TableUsers } from '../../auth/directory/table-users.js'
 import { linksToHomes, withHomes } from '../../auth/home.js'
 import type { HomeSetting } from '../../auth/home.js'
-import type { Directory } from '../../auth/identity.js'
+import type { Directory, Identity } from '../../auth/identity.js'
 import type { Links } from '../../auth/links.js'
 import { keptSuccesses } from '../../auth/kept-successes.js'
+import { asUnixUser } from '../../auth/unix-user.js'
+import type { UnixUserRules } from '../../auth/unix-user.js'
+import { linksWithIdentities, withIdentities } from '../../auth/with-identities.js'
 import { openKeptValues } from '../../catalog/kept-values.js'
 import type { KeptValues } from '../../catalog/kept-values.js'
 import type { IdentitySetting } from './entry.js'
@@ -23,11 +26,15 @@ export interface OpenSources {
   close(): Promise<void>
 }
 
-/** Opens the sources of a configuration, each with its cache. Throws `invalid` and what the kinds throw; then none stays open. */
+/**
+ * Opens the sources of a configuration, each with its cache. `homeOf`: where Unix users are at home, who are no more than a
+ * name without it. Throws `invalid` and what the kinds throw; then none stays open.
+ */
 export async function openSources(
   settings: readonly IdentitySetting[],
   needs: Omit<IdentityNeeds, 'cacheSeconds' | 'keyOf'>,
   keyOf: CredentialKey,
+  homeOf?: UnixUserRules['homeOf'],
 ): Promise<OpenSources> {
   const opened: OpenSource[] = []
   const close = async (): Promise<void> => {
@@ -39,7 +46,8 @@ export async function openSources(
       const { kind, name, cacheSeconds, settings: own } = setting
       const found = await identityKinds.get(kind)?.open(name, own, { ...needs, cacheSeconds, keyOf })
       if (found === undefined) continue
-      const source = setting.home === undefined ? found : withHomesOf(found, setting.home)
+      const housed = setting.home === undefined ? found : withHomesOf(found, setting.home)
+      const source = homeOf === undefined ? housed : withUnixUsersOf(housed, { actsAs: setting.unixUser, homeOf })
       opened.push(source)
       const { directory } = source
       if (cacheSeconds === 0 || 'remembered' in directory) {
@@ -64,6 +72,16 @@ export async function openSources(
 function withHomesOf(source: OpenSource, home: HomeSetting): OpenSource {
   const { directory, links } = source
   return { ...source, directory: withHomes(directory, home), ...(links && { links: linksToHomes(links, home) }) }
+}
+
+function withUnixUsersOf(source: OpenSource, rules: UnixUserRules): OpenSource {
+  const { directory, links } = source
+  const change = (identity: Identity): Identity => asUnixUser(identity, rules)
+  return {
+    ...source,
+    directory: withIdentities(directory, change, 'no-unix-user'),
+    ...(links && { links: linksWithIdentities(links, change) }),
+  }
 }
 
 /** Hangs on all settings of the source: a success under others is none. */

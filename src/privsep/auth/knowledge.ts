@@ -26,7 +26,7 @@ export interface Knowledge {
   readonly keyOf: CredentialKey
   readonly clock: Clock
   /** What callers without a credential may do, and as whom; absent: nothing. */
-  readonly anonymous?: { readonly grants: readonly string[]; readonly unixUser?: string }
+  readonly anonymous?: { readonly grants: readonly string[]; readonly unixUser?: string | undefined }
   readonly basePath: string
   /** Told of logins, for the audit log and the log. */
   readonly noteLogin: (event: LoginEvent) => void

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto'
+import { resolve } from 'node:path'
+import { Failure } from '../core/failure.js'
+import { memberOf } from '../core/path.js'
+import type { StorePath } from '../core/path.js'
+import type { PrivsepSettings } from '../privsep/settings.js'
+import type { LocalMount, MountSetting } from './mount-settings.js'
+import type { Settings } from './schema.js'
+
+/** The settings of privilege separation with defaults and absolute paths. Throws `invalid` with `where` before it. */
+export function privsepSettings(
+  given: NonNullable<Settings['privsep']>,
+  { state, directory, where }: { readonly state: string; readonly directory: string; readonly where: string },
+): PrivsepSettings {
+  const { user, authUser, records, runtime, minimumUid, maximumUid, allowedGroups, umask, ticketSeconds, workers } =
+    given
+  if (minimumUid > maximumUid) throw new Failure('invalid', `${where} minimumUid must not be above maximumUid`)
+  if (user !== undefined && user === authUser)
+    throw new Failure(
+      'invalid',
+      `${where} user and authUser must be two users: one must not be able to touch the other`,
+    )
+  return {
+    user,
+    authUser,
+    records: records === undefined ? `${state}-records` : resolve(directory, records),
+    runtime: runtime === undefined ? usualRuntime(state) : resolve(directory, runtime),
+    minimumUid,
+    maximumUid,
+    allowedGroups,
+    umask: Number.parseInt(umask, 8),
+    ticketSeconds,
+    workers: { max: workers.max, idleSeconds: workers.idleSeconds, memoryBytes: workers.memory },
+  }
+}
+
+/** One for each state, so that several servers have a place of their own. */
+function usualRuntime(state: string): string {
+  return `/run/postern-${createHash('sha256').update(state).digest('hex').slice(0, 8)}`
+}
+
+/** Whether there is a directory for each Unix user: `{user}` stands for the name, a leading `{home}` for its home directory. */
+export function isPerUser({ directory }: Pick<LocalMount, 'directory'>): boolean {
+  return directory.includes('{user}') || directory.startsWith('{home}')
+}
+
+/** The directory of a mount: absolute, or what begins with `{home}`. */
+export function mountDirectory(text: string, from: string): string {
+  return /^\{home\}(?:\/|$)/.test(text) ? text.replace(/\/+$/, '') : resolve(from, text)
+}
+
+/** Where a Unix user is at home in the tree: in its own directory, where the first such mount has one for each. */
+export function homeInTree(mounts: readonly MountSetting[], unixUser: string): StorePath | undefined {
+  const mount = mounts.find((each) => each.kind === 'local' && each.separated && isPerUser(each))
+  return mount && memberOf(mount.path, unixUser)
+}
