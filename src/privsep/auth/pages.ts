@@ -7,7 +7,7 @@ import type { Answer, Asked, Table } from '../wire/link.js'
 import type { Knowledge } from './knowledge.js'
 
 /** A list of users, at most. */
-const mostPageBytes = 16 * 1024 * 1024
+export const mostPageBytes = 16 * 1024 * 1024
 
 /**
  * `page {request}` with its body: the answer of `/-/users`. Whoever calls is asked for here who they are, whatever the front
