@@ -130,6 +130,8 @@ class SocketLink implements Link {
     socket.on('error', this.#gone)
     socket.on('end', this.#gone)
     socket.on('close', this.#gone)
+    // One of `listenOnce` does not read until it is told to.
+    socket.resume()
     if (socket.destroyed) this.#gone()
   }
 
