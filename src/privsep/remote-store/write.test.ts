@@ -1,4 +1,5 @@
-import { constants, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { constants, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -175,6 +176,40 @@ describe.each(ways)('a write by another process, descriptors: %s', (channel) => 
         expect(readdirSync(root)).toEqual(['f'])
       }
     expect(distrusted).toEqual([])
+  })
+
+  it('says that the disk is full, and keeps the old content', async ({ skip }) => {
+    const disk = join(root, 'disk')
+    mkdirSync(disk)
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', disk], { stdio: 'ignore' })
+    } catch {
+      skip('mounting a small disk is not allowed here')
+    }
+    try {
+      writeFileSync(join(disk, 'f'), old)
+      const { mount, link, child, distrusted } = await workers.start(spec({ root: disk }))
+      const gone = once(child, 'exit')
+      expect(
+        await kindOf(
+          writeRemote(
+            mount,
+            p('/f'),
+            halves(large, () => undefined),
+          ),
+        ),
+      ).toBe('no-space')
+      let isPulled = false
+      const watched = halves(large, () => void (isPulled = true))
+      expect(await kindOf(writeRemote(mount, p('/f'), watched, { length: large.length }))).toBe('no-space')
+      expect([isPulled, distrusted]).toEqual([false, []])
+      expect(readFileSync(join(disk, 'f'), 'utf8')).toBe(old)
+      expect(readdirSync(disk)).toEqual(['f'])
+      link.close()
+      await gone
+    } finally {
+      execFileSync('umount', ['-l', disk])
+    }
   })
 
   it('leaves the parts that were there where the process is killed while it takes one', async () => {
