@@ -1,6 +1,6 @@
 import { Failure, type FailureKind } from '../core/failure.js'
 import type { ProcessCalls } from '../store/native.js'
-import type { RemoteNotes } from './remote-store/notes.js'
+import { noteFrames, type RemoteNotes } from './remote-store/notes.js'
 import type { Peer } from './remote-store/peer.js'
 import { LastWords } from './remote-store/write-last-word.js'
 import { type DescriptorChannel, openDescriptors } from './wire/descriptors.js'
@@ -12,6 +12,7 @@ import {
   type LinkEnd,
   openLink,
   type Table,
+  type TableEntry,
 } from './wire/link.js'
 import type { Mounted } from './wire/mounted.js'
 import { connectTo } from './wire/one-time.js'
@@ -177,22 +178,16 @@ export class UnixWorker implements Peer {
 
 /** A worker names the mount with each note. */
 function noteTable(notesOf: UnixWorkerOptions['notesOf']): Table {
-  const first = notesOf(0)
-  if (first === undefined) return {}
-  return Object.fromEntries(
-    Object.entries(first.table).map(([name, { maxBytes }]) => [
-      name,
-      {
-        maxBytes,
-        handle: (asked) => {
-          const { mount } = asked.head
-          const entry = typeof mount === 'number' ? notesOf(mount)?.table[name] : undefined
-          if (entry === undefined) throw new Failure('invalid', 'There is no such mount.')
-          return entry.handle(asked)
-        },
-      },
-    ]),
-  ) satisfies Table
+  const entry = (name: string, maxBytes: number): TableEntry => ({
+    maxBytes,
+    handle: (asked) => {
+      const { mount } = asked.head
+      const theirs = typeof mount === 'number' ? notesOf(mount)?.table[name] : undefined
+      if (theirs === undefined) throw new Failure('invalid', 'There is no such mount.')
+      return theirs.handle(asked)
+    },
+  })
+  return Object.fromEntries(Object.entries(noteFrames).map(([name, maxBytes]) => [name, entry(name, maxBytes)]))
 }
 
 /** What may go wrong with files. All else would mean something to who asks that is not the worker's to say. */

@@ -12,6 +12,14 @@ import { boundedNotes } from './notes-bounded.js'
 /** The process of a user calls the device of a store's root 0. */
 const rootDevice = 0
 
+/** What the process of a user may ask about notes, and how long each question may be. */
+export const noteFrames = {
+  note: 256 * 1024,
+  'note-digests': 4 * 1024,
+  'note-forget': 64 * 1024,
+  'note-keys': 1024,
+} as const
+
 /** An entry, and what its note can be found by. */
 export interface KnownEntry {
   readonly entry: Entry
@@ -33,10 +41,10 @@ export class RemoteNotes {
     this.#notes = boundedNotes(notes)
     this.#book = new NoteBook(this.#notes, rootDevice)
     this.table = {
-      note: { maxBytes: 256 * 1024, handle: async ({ head }) => this.#note(head) },
-      'note-digests': { maxBytes: 4 * 1024, handle: async ({ head }) => this.#noteDigests(head) },
-      'note-forget': { maxBytes: 64 * 1024, handle: async ({ head }) => this.#noteForget(head) },
-      'note-keys': { maxBytes: 1024, handle: async () => this.#noteKeys() },
+      note: { maxBytes: noteFrames.note, handle: async ({ head }) => this.#note(head) },
+      'note-digests': { maxBytes: noteFrames['note-digests'], handle: async ({ head }) => this.#noteDigests(head) },
+      'note-forget': { maxBytes: noteFrames['note-forget'], handle: async ({ head }) => this.#noteForget(head) },
+      'note-keys': { maxBytes: noteFrames['note-keys'], handle: async () => this.#noteKeys() },
     }
   }
 
