@@ -25,7 +25,7 @@ const lookUpMilliseconds = 10_000
 const mostPamHelpers = 32
 /** Processes of the front; and while one process of identities ends, the next begins. */
 const mostFronts = 128
-const mostAuths = 2
+const mostAuths = 4
 const startMilliseconds = 60_000
 const applyMilliseconds = 60_000
 /** For what is being transferred. */
