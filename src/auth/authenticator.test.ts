@@ -146,6 +146,17 @@ describe('without a credential', () => {
     expect(events).toEqual([])
   })
 
+  it('is told what keeps anonymous callers out, with the Unix user that they would act as otherwise', async () => {
+    let failure: Failure | undefined = new Failure('unavailable', 'not now')
+    const admit = async (): Promise<void> => {
+      if (failure !== undefined) throw failure
+    }
+    const { authenticator } = await setUp({ anonymous: { grants: ['r:/public/**'], unixUser: 'www', admit } })
+    await expect(authenticator.authenticate(request())).rejects.toMatchObject({ kind: 'unavailable' })
+    failure = undefined
+    expect(await authenticator.authenticate(request())).toMatchObject({ source: 'anonymous', unixUser: 'www' })
+  })
+
   it('is anonymous where that is configured', async () => {
     const { authenticator } = await setUp({ anonymous: { grants: ['r:/public/**'] } })
     expect(await authenticator.authenticate(request({ 'user-agent': 'curl/8' }))).toEqual({

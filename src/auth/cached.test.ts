@@ -163,6 +163,16 @@ describe('what is remembered', () => {
     expect(await cache.remembered(asked(password('a')))).toBeUndefined()
   })
 
+  it('says until when it is remembered, the first time and later', async () => {
+    const { clock, state, cache } = setUp()
+    const until = clock.now() + 120_000
+    expect(await cache.check(password('alice'), facts)).toMatchObject({ until })
+    clock.advanceSeconds(1)
+    expect(await cache.check(password('alice'), facts)).toMatchObject({ until })
+    state.until = until - 60_000
+    expect(await cache.check(password('bob'), facts)).toMatchObject({ until: until - 60_000 })
+  })
+
   it('lives by time alone where the source cannot tell', async () => {
     const { state, cache } = setUp({ withCurrent: false })
     await cache.check(password('a'), facts)
@@ -192,6 +202,14 @@ describe('concurrent checks', () => {
     expect(state.checks).toBe(1)
     state.down = false
     expect(await cache.check(password('a'), facts)).toMatchObject({ kind: 'identity' })
+  })
+
+  it('do not lend a success that is over at once', async () => {
+    const { state, cache } = setUp()
+    state.until = 0
+    const verdicts = await Promise.all([1, 2, 3].map(() => cache.check(password('alice'), facts)))
+    expect(verdicts.map(({ kind }) => kind)).toEqual(['identity', 'identity', 'identity'])
+    expect(state.checks).toBe(3)
   })
 
   it('do not lend a success that was revoked before they came', async () => {

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { createCredentialKey } from '../../src/auth/cached.js'
 import { answerFrame } from '../../src/auth/pam/question.js'
 import { Failure } from '../../src/core/failure.js'
-import { Reconnecting } from '../../src/privsep/front/reconnecting.js'
+import { authDoor } from '../../src/privsep/front/auth-door.js'
 import { remoteDirectories } from '../../src/privsep/front/remote-directories.js'
 import { readTicket } from '../../src/privsep/ticket.js'
 import type { Answered, Head, Link, Table } from '../../src/privsep/wire/link.js'
@@ -188,7 +188,7 @@ it('a front goes on with those whom it remembers while nobody answers, and finds
   const auth = await start()
   const lost = vi.fn()
   const back = vi.fn()
-  const door = await Reconnecting.open({ connect: () => auth.front(), onLost: lost, onBack: back })
+  const door = await authDoor({ runtime: join(auth.home, 'run'), onLost: lost, onBack: back })
   const remote = remoteDirectories({
     door,
     about: (await door.ask('about')).head as never,
