@@ -6,7 +6,7 @@ import { signaturesPart } from '../src/privsep/auth/signatures.js'
 import { BrokerTickets } from '../src/privsep/auth/tickets.js'
 import { RemoteChunkSignatures } from '../src/privsep/front/remote-chunks.js'
 import { remoteJudge, remoteSignatures } from '../src/privsep/front/remote-signatures.js'
-import type { TicketBook } from '../src/privsep/front/ticket-book.js'
+import { KeptTickets } from '../src/privsep/front/ticket-book.js'
 import { Failure } from '../src/core/failure.js'
 import { doorTo } from './privsep-door.js'
 import { arrived, exampleKey, exampleTime, keySource, type Ways } from './s3-verification.js'
@@ -30,19 +30,6 @@ export function ticketsFor(clock: Clock): BrokerTickets {
   return new BrokerTickets(broker, clock, ticketSeconds)
 }
 
-/** The tickets that a front was given, by their users. */
-export class KeptTickets implements TicketBook {
-  readonly tickets = new Map<string, { readonly ticket: string; readonly expires: number }>()
-
-  put(unixUser: string, ticket: string, expires: number): void {
-    this.tickets.set(unixUser, { ticket, expires })
-  }
-
-  expiresOf(unixUser: string): number | undefined {
-    return this.tickets.get(unixUser)?.expires
-  }
-}
-
 /** Where a judge answers over a socket. */
 export function judging(options: KeyedJudgeOptions): ReturnType<typeof doorTo> {
   const known = { judge: createKeyedJudge(options), noteLogin: options.audit }
@@ -50,14 +37,14 @@ export function judging(options: KeyedJudgeOptions): ReturnType<typeof doorTo> {
 }
 
 export const behindTheDoor: Ways = {
-  signatures: (options) => remoteSignatures({ door: judging(options), book: new KeptTickets() }),
+  signatures: (options) => remoteSignatures({ door: judging(options), book: new KeptTickets(options.clock) }),
   chunks: ({ date, scope, seed }) => {
     const [day = '', region = ''] = scope.split('/')
     return new RemoteChunkSignatures(examples(), { accessKeyId: exampleKey.id, day, region, date, signature: seed })
   },
   form: (options) => {
     const kind = JSON.stringify([options.clock.now(), options.anonymous])
-    const judge = judges.get(kind) ?? remoteJudge({ door: judging(options), book: new KeptTickets() })
+    const judge = judges.get(kind) ?? remoteJudge({ door: judging(options), book: new KeptTickets(options.clock) })
     judges.set(kind, judge)
     return (form) => judge.form(form, arrived({ method: 'POST' }))
   },

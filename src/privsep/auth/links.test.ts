@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { generation, KeptTickets, ticketsFor, workerKey } from '../../../test/judged-behind-the-door.js'
+import { generation, ticketsFor, workerKey } from '../../../test/judged-behind-the-door.js'
 import { doorTo } from '../../../test/privsep-door.js'
 import { arrived } from '../../../test/s3-verification.js'
 import type { LoginEvent } from '../../auth/audit.js'
@@ -11,6 +11,7 @@ import type { Links, OpenedLink } from '../../auth/links.js'
 import { ManualClock } from '../../core/clock.js'
 import { parseTarget } from '../../core/path.js'
 import { remoteLinks } from '../front/remote-links.js'
+import { KeptTickets } from '../front/ticket-book.js'
 import { sentRequest } from '../sent-request.js'
 import { readTicket } from '../ticket.js'
 import { linksPart } from './links.js'
@@ -45,7 +46,7 @@ function setUp({ basePath = '', unixUser = 'al' } = {}) {
     linksPart({ links: [own], basePath, noteLogin: (event) => events.push(event) }, ticketsFor(clock)),
   )
   const asked: string[] = []
-  const book = new KeptTickets()
+  const book = new KeptTickets(clock)
   const links = remoteLinks({
     door: {
       ask: (name, head, options) => {
@@ -76,7 +77,7 @@ describe('what a link of another process does not open', () => {
     ])
       await expect(open(target)).rejects.toMatchObject({ kind: 'denied' })
     await expect(open(signed('/dl/acme/x', { seconds: -1 }))).rejects.toMatchObject({ kind: 'gone' })
-    expect(book.tickets.size).toBe(0)
+    expect(book.ticketOf('al')).toBeUndefined()
   })
 
   it('is what a front says that it is for: only the request counts', async () => {
@@ -98,7 +99,7 @@ describe('what a link of another process does not open', () => {
     expect(events).toEqual([
       { event: 'login-failed', name: 'acme', source: 'putfs-keys', why: 'there is no such account', address: '192.0.2.1' },
     ]) // prettier-ignore
-    expect(book.tickets.size).toBe(0)
+    expect(book.ticketOf('root')).toBeUndefined()
   })
 })
 
@@ -119,7 +120,7 @@ describe('a link of another process', () => {
       identity: { name: 'acme', source: 'putfs-keys', unixUser: 'al' },
       until: clock.now() + 301_000,
     })
-    const kept = book.tickets.get('al')
+    const kept = book.ticketOf('al')
     const ticket = readTicket(workerKey, kept?.ticket, { uid: 1001, generation, now: clock.now() })
     expect([ticket?.expires, kept?.expires]).toEqual([clock.now() + 301_000, clock.now() + 301_000])
   })

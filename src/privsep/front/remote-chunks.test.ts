@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { judging, KeptTickets } from '../../../test/judged-behind-the-door.js'
+import { judging } from '../../../test/judged-behind-the-door.js'
 import { doorTo } from '../../../test/privsep-door.js'
 import { signedChunks } from '../../../test/s3-signer.js'
 import { put, textOf } from '../../../test/s3-tampering.js'
@@ -10,6 +10,7 @@ import type { VerifiedRequest } from '../../auth/sigv4/verified.js'
 import { openMemoryStore } from '../../store/memory.js'
 import type { Link } from '../wire/link.js'
 import { remoteSignatures } from './remote-signatures.js'
+import { KeptTickets } from './ticket-book.js'
 
 type Door = Pick<Link, 'ask'>
 
@@ -38,7 +39,7 @@ async function verified(
       yield body.subarray(at, at + 1000)
     }
   })()
-  const signatures = remoteSignatures({ door, book: new KeptTickets() })
+  const signatures = remoteSignatures({ door, book: new KeptTickets(new ManualClock(exampleTime)) })
   const { request } = await signatures.verify(arrived(sent, { body: pieces }), bucketTarget)
   return request
 }
@@ -130,7 +131,7 @@ describe('an answer that is none', () => {
 describe('a request whose head is too large to be told of', () => {
   it('is refused, and the link stays', async () => {
     const door = judge()
-    const signatures = remoteSignatures({ door, book: new KeptTickets() })
+    const signatures = remoteSignatures({ door, book: new KeptTickets(new ManualClock(exampleTime)) })
     const large = put({ headers: { 'x-amz-meta-a': 'x'.repeat(100_000) } })
     await expect(signatures.verify(arrived(large), bucketTarget)).rejects.toMatchObject({ kind: 'too-large' })
     const odd = put({ headers: { 'x-amz-meta-a': '\u00ff"\\\t'.repeat(12_000) } })
