@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(
-  acl apache2-bin attr awscli cadaver caddy ceph-mon ceph-osd curl davfs2 dbus fuse3 git git-annex gvfs-backends gvfs-fuse
+  acl apache2-bin attr awscli btrfs-progs cadaver caddy ceph-mon ceph-osd curl davfs2 dbus fuse3 git git-annex gvfs-backends gvfs-fuse
   haproxy libglib2.0-bin libpam-modules libpam0g litmus lua-socket nginx-light openssl passwd python3-boto3 radosgw rclone
   restic s3cmd s3fs util-linux xfsprogs
 )

@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -35,9 +36,11 @@ export interface PrivsepServer extends Server {
   readonly runtime: string
 }
 
-export interface PrivsepOptions extends Omit<ServerOptions, 'config' | 'home' | 'program'> {
+export interface PrivsepOptions extends Omit<ServerOptions, 'config' | 'home'> {
   /** The configuration; `privsep` of it is completed with folders of the test's own. */
   readonly config?: Readonly<Record<string, unknown>>
+  /** The folder of another copy of the program. */
+  readonly program?: string
 }
 
 /**
@@ -61,7 +64,7 @@ export async function startPrivsepServer({ config = {}, ...options }: PrivsepOpt
     ...options,
     root,
     home,
-    program: join(installedProgram(), 'bin/postern.js'),
+    program: join(options.program ?? installedProgram(), 'bin/postern.js'),
     config: JSON.stringify({ ...config, privsep }),
     args: ['--privsep', ...(options.args ?? [])],
   })
@@ -159,4 +162,18 @@ function removeForgotten(): void {
 
 interface PackageLock {
   readonly packages: Readonly<Record<string, { readonly dev?: boolean }>>
+}
+
+/**
+ * Another copy of the program in which the processes of the user `uid` run `source` instead of their own program, which
+ * reads its settings from standard input and talks by the descriptors 3 and 4. Whoever makes it removes it.
+ */
+export function programWithHostileWorker(uid: number, source: string): string {
+  const folder = openFolder()
+  cpSync(installedProgram(), folder, { recursive: true })
+  const honest = join(folder, 'bin/unix-worker.js')
+  renameSync(honest, join(folder, 'bin/honest-worker.js'))
+  writeFileSync(join(folder, 'bin/hostile.js'), source)
+  writeFileSync(honest, `await import(process.getuid() === ${uid} ? './hostile.js' : './honest-worker.js')\n`)
+  return folder
 }
