@@ -8,6 +8,7 @@ import {
 import { Failure } from '../../core/failure.js'
 import { mostLinks, sentChain, type ChainClaim } from '../sent-chain.js'
 import type { Link } from '../wire/link.js'
+import { patience } from './patience.js'
 
 /**
  * A chain of signatures whose key is in another process. Links are asked about while the body is read on: one question at a
@@ -70,7 +71,7 @@ export class RemoteChunkSignatures implements ChunkSignatures {
   async #ask(links: readonly ChainLink[]): Promise<void> {
     this.#asked = links.length
     const { head, bytes } = sentChain(this.#claim, links)
-    const { wrong } = (await this.#door.ask('verify-chunks', head, { bytes })).head
+    const { wrong } = (await this.#door.ask('verify-chunks', head, { bytes, ...patience })).head
     if (wrong !== undefined) throw wrongLink((typeof wrong === 'number' ? links[wrong] : undefined)?.kind ?? 'chunk')
   }
 }

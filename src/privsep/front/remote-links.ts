@@ -3,6 +3,7 @@ import { isWithin, toPath } from '../../core/path.js'
 import { sentRequest } from '../sent-request.js'
 import type { Link } from '../wire/link.js'
 import { admitted } from './admitted.js'
+import { patience } from './patience.js'
 import type { TicketBook } from './ticket-book.js'
 
 export interface RemoteLinksOptions {
@@ -21,7 +22,7 @@ export function remoteLinks({ door, book, below: paths }: RemoteLinksOptions): L
     below,
     async open(request, target) {
       if (!below.some((one) => isWithin(target.path, one))) return undefined
-      const { head } = await door.ask('link', { request: sentRequest(request) })
+      const { head } = await door.ask('link', { request: sentRequest(request) }, patience)
       if (head.target === undefined) return undefined
       const { identity } = admitted(head, book)
       // Whoever knows all callers is to be believed.

@@ -3,6 +3,7 @@ import type { StorePath } from '../../core/path.js'
 import { mostCallBytes } from '../../protocol/admin/users.js'
 import { sentRequest } from '../sent-request.js'
 import type { Link } from '../wire/link.js'
+import { patience } from './patience.js'
 
 /** The calls below `/-/users`, which another process judges and answers as a whole. */
 export function remoteUsersCalls(
@@ -11,7 +12,7 @@ export function remoteUsersCalls(
   return async (request) => {
     const bytes = request.method === 'POST' ? await bodyOf(request) : Buffer.alloc(0)
     const question = { request: sentRequest(request) }
-    const { head, bytes: body } = await door.ask('page', question, { bytes, signal: request.signal })
+    const { head, bytes: body } = await door.ask('page', question, { bytes, signal: request.signal, ...patience })
     // Whoever knows all callers is to be believed.
     const { status, headers } = head as unknown as { readonly status: number; readonly headers: readonly Header[] }
     return { status, headers, body }

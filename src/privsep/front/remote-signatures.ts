@@ -8,6 +8,7 @@ import { Failure } from '../../core/failure.js'
 import { sentRequest } from '../sent-request.js'
 import type { Link } from '../wire/link.js'
 import { admitted } from './admitted.js'
+import { patience } from './patience.js'
 import { RemoteChunkSignatures } from './remote-chunks.js'
 import type { TicketBook } from './ticket-book.js'
 
@@ -38,7 +39,7 @@ class RemoteJudge implements SignatureJudge {
   }
 
   async head(request: SignedHead): Promise<JudgedHead | undefined> {
-    const { head } = await this.#door.ask('verify', { request: sentRequest(request) })
+    const { head } = await this.#door.ask('verify', { request: sentRequest(request) }, patience)
     if (head.form === true) return undefined
     const { identity } = admitted(head, this.#book)
     return { identity, proof: this.#proof(head.by, request) }
@@ -47,7 +48,7 @@ class RemoteJudge implements SignatureJudge {
   async form(form: SentForm, request: SignedHead): Promise<JudgedForm> {
     const { bucket, fileName, fields } = form
     const question = { request: sentRequest(request), bucket, fileName, fields: [...fields] }
-    const { head } = await this.#door.ask('verify-form', question)
+    const { head } = await this.#door.ask('verify-form', question, patience)
     const { signed, least, most = Infinity } = head
     if (typeof signed !== 'boolean' || typeof least !== 'number' || typeof most !== 'number') throw notUnderstood()
     const { identity } = admitted(head, this.#book)
