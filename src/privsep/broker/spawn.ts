@@ -50,6 +50,7 @@ const highestId = 0xfffffffe
 /** All of them go into one argument, which the kernel bounds (execve(2), MAX_ARG_STRLEN). */
 const mostGroups = 8192
 const mostComplaintBytes = 16 * 1024
+const complaintPauseMilliseconds = 1000
 const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 /** These change what a program does before its first line runs. */
 const forbidden = /^(?:NODE_|UV_|LD_|BASH_ENV$|ENV$|OPENSSL_|SSLKEYLOGFILE$|GCONV_PATH$)/
@@ -167,22 +168,29 @@ class SpawnedChild implements Spawned {
   }
 }
 
-/** Whoever complains without end is not listened to. */
+/** Whoever complains without end is read slowly, and no longer heard. */
 function listen({ stderr }: ChildProcess, complain: (line: string) => void): void {
   let received = ''
   let left = mostComplaintBytes
+  let isHeard = true
   const say = (line: string): void => {
-    const plain = line.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').trim()
+    const plain = line.replace(/[\p{C}\u2028\u2029]+/gu, ' ').trim()
     if (plain !== '') complain(plain)
   }
   stderr?.setEncoding('utf8')
   stderr?.on('error', () => undefined)
   stderr?.on('data', (text: string) => {
     left -= text.length
-    const lines = (received + text).split('\n')
-    received = lines.pop() ?? ''
-    for (const line of lines) say(line)
-    if (left <= 0) stderr.destroy()
+    if (isHeard) {
+      const lines = (received + text).split('\n')
+      received = lines.pop() ?? ''
+      for (const line of lines) say(line)
+    }
+    if (left > 0) return
+    isHeard = false
+    left = mostComplaintBytes
+    stderr.pause()
+    setTimeout(() => stderr.resume(), complaintPauseMilliseconds).unref()
   })
-  stderr?.once('close', () => say(received))
+  stderr?.once('close', () => isHeard && say(received))
 }
