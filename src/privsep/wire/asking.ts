@@ -6,14 +6,14 @@ import type { Answered, AskOptions, Head } from './link.js'
 import { askHead, cancelHead } from './messages.js'
 
 /**
- * What one side leaves unanswered at most, as questions and as bytes that came with them: whoever asks waits here
+ * What one side leaves unanswered at most, as questions and as bytes of them: whoever asks waits here
  * before it asks more, so the other side never has to leave unread what an answer may be among.
  */
 export const maxUnanswered = 4096
 export const maxUnansweredBytes = 8 * 1024 * 1024
 
 interface Pending {
-  /** Of the bytes that came with the question. */
+  /** Of the whole question. */
   readonly length: number
   readonly resolve: (answered: Answered) => void
   readonly reject: (error: unknown) => void
@@ -32,7 +32,7 @@ interface Held {
 export class Asking {
   readonly #writer: FrameWriter
   readonly #pending = new Map<number, Pending>()
-  /** Asked, but nobody waits any more: bytes that came with them. */
+  /** Asked, but nobody waits any more: bytes of them. */
   readonly #abandoned = new Map<number, number>()
   readonly #held = new Map<number, Held>()
   #nextId = 0
@@ -50,7 +50,8 @@ export class Asking {
       throwIfAborted(signal)
       if (this.#ended !== undefined) throw this.#ended
       const id = this.#nextId++
-      const question = { id, text: askHead(id, name, head), bytes, length: bytes?.length ?? 0 }
+      const text = askHead(id, name, head)
+      const question = { id, text, bytes, length: text.length + (bytes?.length ?? 0) }
       if (this.#held.size === 0 && this.#hasRoom(question.length)) this.#send(question)
       else this.#held.set(id, question)
       const onAbort = (): void => {

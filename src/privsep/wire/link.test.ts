@@ -198,7 +198,16 @@ describe('a hostile peer', () => {
     const { hostile, socket } = await withHostile({ slow })
     for (let id = 0; id < 100; id++) hostile.write(frame({ ask: id, name: 'slow' }, Buffer.alloc(500_000)))
     await until(() => socket.isPaused())
-    expect(socket.bytesRead).toBeLessThan(maxUnansweredBytes + 8 * 500_000 + 2_000_000)
+    expect(socket.bytesRead).toBeLessThan(2 * maxUnansweredBytes + 3_000_000)
+  })
+
+  it('who floods with long heads is left unread, though all that it asks is worked on', async () => {
+    const slow = entry(() => new Promise(() => undefined))
+    const { hostile, socket } = await withHostile({ slow }, { maxAtOnce: 1000 })
+    const x = 'x'.repeat(500_000)
+    for (let id = 0; id < 100; id++) hostile.write(frame({ ask: id, name: 'slow', head: { x } }))
+    await until(() => socket.isPaused())
+    expect(socket.bytesRead).toBeLessThan(2 * maxUnansweredBytes + 3_000_000)
   })
 
   it('who asks much and takes no answer is asked to take them first', async () => {

@@ -19,15 +19,18 @@ class Question implements Asked {
   readonly entry: TableEntry
   readonly head: Head
   readonly bytes: Buffer
+  /** Of its frame. */
+  readonly length: number
   #controller: AbortController | undefined
   #given = false
 
-  constructor(id: number | undefined, name: string, entry: TableEntry, head: Head, bytes: Buffer) {
+  constructor(id: number | undefined, name: string, entry: TableEntry, head: Head, bytes: Buffer, length: number) {
     this.id = id
     this.name = name
     this.entry = entry
     this.head = head
     this.bytes = bytes
+    this.length = length
   }
 
   throwIfGivenUp(): void {
@@ -65,7 +68,8 @@ export class Serving {
   #lastId = -1
   #running = 0
   #waiting: Question[] = []
-  #waitingBytes = 0
+  /** Of those that wait and those that are worked on. */
+  #heldBytes = 0
   #advancing = false
   #ended = false
 
@@ -78,9 +82,9 @@ export class Serving {
     this.#longestBytes = Math.max(0, ...Object.values(options.table).map(({ maxBytes }) => maxBytes))
   }
 
-  /** More questions wait than one who keeps the rules has at all: nothing should be read from it for now. */
+  /** More is unanswered than one who keeps the rules leaves unanswered: nothing should be read from it for now. */
   get full(): boolean {
-    return this.#waiting.length > maxUnanswered || this.#waitingBytes > maxUnansweredBytes + this.#longestBytes
+    return this.#waiting.length > maxUnanswered || this.#heldBytes > 2 * maxUnansweredBytes + this.#longestBytes
   }
 
   /** Gives the rule that a question breaks. `length` is that of its frame. */
@@ -90,13 +94,13 @@ export class Serving {
     if (entry === undefined) return 'a message that is not in the table'
     if (length > entry.maxBytes) return `a message "${name}" of ${length} bytes`
     if (id !== undefined && id <= this.#lastId) return 'a question with the number of another'
-    const question = new Question(id, name, entry, head, bytes)
+    const question = new Question(id, name, entry, head, bytes, length)
     if (id !== undefined) {
       this.#lastId = id
       this.#unanswered.set(id, question)
     }
     this.#waiting.push(question)
-    this.#waitingBytes += bytes.length
+    this.#heldBytes += length
     this.advance()
     return undefined
   }
@@ -116,7 +120,6 @@ export class Serving {
     while (!this.#ended && this.#running < this.#options.maxAtOnce && this.#hasTaken()) {
       const question = this.#waiting.shift()
       if (question === undefined) break
-      this.#waitingBytes -= question.bytes.length
       this.#begin(question)
     }
     this.#advancing = false
@@ -203,7 +206,8 @@ export class Serving {
     this.#done(question)
   }
 
-  #done({ id }: Question): void {
+  #done({ id, length }: Question): void {
+    this.#heldBytes -= length
     if (id !== undefined) this.#unanswered.delete(id)
     this.#running -= 1
     this.advance()
