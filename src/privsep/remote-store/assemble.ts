@@ -4,7 +4,6 @@ import { pour } from '../../store/local/pour.js'
 import { requireAttributes } from '../../store/local/write.js'
 import { wrongLength } from '../../store/refusals.js'
 import type { Body, Piece, WriteOptions, Written } from '../../store/store.js'
-import { decodeDigests } from '../digests.js'
 import type { Head } from '../wire/link.js'
 import { encodeWriteOptions } from '../write-head.js'
 import type { Peer, RemoteMount } from './peer.js'
@@ -27,9 +26,9 @@ export async function assembleRemote(
   return await withLastWord(mount, options, async (peer, word) => {
     const size = new Total(options.length)
     const answered = await bring(peer, word, path, mount.mount, pieces, options, size)
-    const computed = decodeDigests(answered.digests)
-    if (computed === undefined) throw peer.distrust('digests that are none')
-    return await finish(peer, word, path, answered, { size: size.bytes, digests: word.allDigests(computed) })
+    const digests = word.allDigests(answered.digests)
+    if (digests === undefined) throw peer.distrust('digests that are none')
+    return await finish(peer, word, path, answered, { size: size.bytes, digests })
   })
 }
 
@@ -65,6 +64,8 @@ async function bring(
 ): Promise<Head> {
   const { signal, digests = [] } = options
   const deposit = new Deposit(peer, word.op, path, digests.length === 0)
+  const lastBody = pieces.findLastIndex((piece) => 'body' in piece)
+  if (lastBody === -1) word.expect({ size: pieces.reduce((sum, piece) => sum + lengthOf(piece), 0) })
   let isBegun = false
   try {
     const begun = await deposit.begin(
@@ -80,10 +81,9 @@ async function bring(
       signal,
     )
     isBegun = true
-    const lastBody = pieces.findLastIndex((piece) => 'body' in piece)
     let last: { readonly size: number; readonly bytes: Uint8Array } | undefined
     for (const [index, piece] of pieces.entries()) {
-      if (!('body' in piece)) total.bytes += piece.range.end - piece.range.start
+      if (!('body' in piece)) total.bytes += lengthOf(piece)
       else if (index === lastBody) last = await bringLast(deposit, piece.body, options, total)
       else {
         const size = await pour(piece.body, { open: deposit.open }, undefined, { ...options, ...total.left })
@@ -94,6 +94,7 @@ async function bring(
     if (last === undefined) return begun
     total.requireAll()
     throwIfAborted(signal)
+    word.expect({ size: total.bytes })
     return await deposit.commit(last.size, last.bytes, word.isNeeded, signal)
   } catch (error) {
     if (isBegun || signal?.aborted === true) await deposit.abandon()
@@ -101,6 +102,11 @@ async function bring(
   } finally {
     deposit.end()
   }
+}
+
+/** Of a piece of a file. */
+function lengthOf(piece: Piece): number {
+  return 'body' in piece ? 0 : piece.range.end - piece.range.start
 }
 
 async function bringLast(

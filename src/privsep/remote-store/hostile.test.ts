@@ -141,6 +141,26 @@ describe('a process of a user that breaks the rules', () => {
     expect(await notes.count?.(10)).toBe(0)
   })
 
+  it('asks for the last word before the body has come', async () => {
+    let judged = 0
+    const { mount } = await against((ask) => ({
+      'write-begin': {
+        maxBytes: 10_000,
+        async handle({ head: { op } }) {
+          await ask('before-commit', { op, size: 4, digests: {}, known: told }).catch(() => 0)
+          return {}
+        },
+      },
+      'write-commit': { maxBytes: 10_000, handle: () => ({ head: { known: told, created: true } }) },
+    }))
+    const beforeCommit = async (): Promise<void> => {
+      judged++
+    }
+    const options = { attributes: { a: 'b' }, beforeCommit }
+    expect(await kindOf(writeRemote(mount, p('/f'), body(bytes), options))).toBe('unavailable')
+    expect([judged, await notes.count?.(10)]).toEqual([0, 0])
+  })
+
   it('gives the file its name although that was refused, and the refusal stands', async () => {
     const { mount } = await committing((ask, op) =>
       ask('before-commit', { op, size: 4, digests: {}, known: told }).catch(() => 0),

@@ -4,7 +4,6 @@ import { requireAttributes } from '../../store/local/write.js'
 import type { PartOptions, PartRooms, RoomEntry, StoredPart } from '../../store/part-rooms.js'
 import { notFound } from '../../store/refusals.js'
 import type { Body, ByteRange, Digests, WriteOptions, Written } from '../../store/store.js'
-import { decodeDigests } from '../digests.js'
 import type { Head } from '../wire/link.js'
 import { encodeWriteOptions } from '../write-head.js'
 import { askPlainly, type Peer, type RemoteMount } from './peer.js'
@@ -54,10 +53,11 @@ export class RemotePartRooms implements PartRooms {
       const { start, end } = range
       const { length = end - start, digests = [] } = options
       const ask = { mount: this.#mount.mount, room, number, from, start, end, length: Math.max(length, 0), digests }
+      word.expect({ size: end - start })
       const head = await carryOut(peer, word.op, 'parts-from', { ...ask, asks: word.isNeeded }, options)
-      const computed = decodeDigests(head.digests)
-      if (!word.isHeeded || computed === undefined) throw peer.distrust('a part that was kept without the last word')
-      return partOf(peer, head, end - start, word.allDigests(computed))
+      const all = word.allDigests(head.digests)
+      if (!word.isHeeded || all === undefined) throw peer.distrust('a part that was kept without the last word')
+      return partOf(peer, head, end - start, all)
     })
   }
 
@@ -72,6 +72,8 @@ export class RemotePartRooms implements PartRooms {
     requireRoomName(room)
     return await withLastWord(this.#mount, options, async (peer, word) => {
       const { digests = [] } = options
+      const size = parts.reduce((sum, part) => sum + part.size, 0)
+      word.expect({ size })
       const head = await carryOut(
         peer,
         word.op,
@@ -87,10 +89,9 @@ export class RemotePartRooms implements PartRooms {
         },
         options,
       )
-      const computed = decodeDigests(head.digests)
-      if (computed === undefined) throw peer.distrust('digests that are none')
-      const size = parts.reduce((sum, part) => sum + part.size, 0)
-      return await finish(peer, word, path, head, { size, digests: word.allDigests(computed) })
+      const all = word.allDigests(head.digests)
+      if (all === undefined) throw peer.distrust('digests that are none')
+      return await finish(peer, word, path, head, { size, digests: all })
     })
   }
 

@@ -8,7 +8,10 @@ import { decodeKnown } from '../known.js'
 import type { Head, Table } from '../wire/link.js'
 import type { RemoteNotes } from './notes.js'
 
-type WordOptions = Pick<WriteOptions, 'attributes' | 'beforeCommit' | 'knownDigests' | 'signal'>
+type WordOptions = Pick<WriteOptions, 'attributes' | 'beforeCommit' | 'digests' | 'knownDigests' | 'signal'>
+
+/** What must be written; without digests the process of the user computes them. */
+export type Expected = Pick<Staged, 'size'> & Partial<Pick<Staged, 'digests'>>
 
 /** Bodies that go along with a question which is answered only after another one of the other side. */
 const bodiesAtOnce = 64
@@ -63,7 +66,7 @@ export class LastWord {
   readonly #notes: RemoteNotes
   readonly #options: WordOptions
   readonly #onOver: () => void
-  #expected: Staged | undefined
+  #expected: Expected | undefined
   #knownDigests: Digests | undefined
   #isSpoken = false
   #isAsked = false
@@ -91,9 +94,9 @@ export class LastWord {
     return isWorthNoting({ attributes: this.#options.attributes ?? {} })
   }
 
-  /** What was written, where that is known here. */
-  expect(staged: Staged): void {
-    this.#expected = staged
+  /** All that is to be written is known: from now on the last word can be asked for. */
+  expect(expected: Expected): void {
+    this.#expected = expected
   }
 
   /** Says it before it is asked for. */
@@ -104,19 +107,23 @@ export class LastWord {
 
   /** Says it to the other side; throws where it is no. */
   async answer({ size, digests, known }: Head): Promise<void> {
-    const computed = decodeDigests(digests)
-    const isOdd = this.#isAsked || this.#isSpoken || computed === undefined || !isSize(size)
-    if (isOdd || (this.#expected !== undefined && this.#expected.size !== size))
+    const expected = this.#expected
+    const all = expected?.digests ?? this.allDigests(digests)
+    if (this.#isAsked || this.#isSpoken || expected === undefined || expected.size !== size || all === undefined)
       throw this.#fail(
         new Failure('unavailable', 'The file was not written as it should be.', { retryAfterSeconds: 1 }),
       )
     this.#isAsked = true
-    await this.#judge(this.#expected ?? { size, digests: this.allDigests(computed) }, decodeKnown(known))
+    await this.#judge({ size: expected.size, digests: all }, decodeKnown(known))
     this.#isSpoken = true
   }
 
-  /** With those that the maker of the body knows, which is asked once. */
-  allDigests(computed: Digests): Digests {
+  /** Those computed by the process of the user, undefined where it has not, and those that the maker of the body knows, who is asked once. */
+  allDigests(told: unknown): Digests | undefined {
+    const computed = decodeDigests(told)
+    const { digests: wanted = [] } = this.#options
+    if (computed === undefined || wanted.some((name) => computed[name] === undefined)) return undefined
+    if (Object.keys(computed).length > new Set(wanted).size) return undefined
     this.#knownDigests ??= this.#options.knownDigests?.() ?? {}
     return { ...computed, ...this.#knownDigests }
   }
@@ -175,8 +182,4 @@ export class LastWord {
     this.#failed ??= { error }
     return error
   }
-}
-
-function isSize(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
 }

@@ -178,6 +178,30 @@ describe.each(ways)('a write by another process, descriptors: %s', (channel) => 
     expect(distrusted).toEqual([])
   })
 
+  it('asks the same process in the last word of many at once, and none waits for ever', async () => {
+    const { mount } = await workers.start(spec())
+    const parts = new RemotePartRooms(mount)
+    let judged = 0
+    const beforeCommit = async (): Promise<void> => {
+      judged++
+      for await (const rooms of parts.list()) expect(rooms).toEqual([])
+    }
+    const bytes = Buffer.alloc(65_536, 'x')
+    const names = Array.from({ length: 400 }, (_, index) => `m${index}`)
+    await Promise.all(
+      names.map((name) =>
+        writeRemote(
+          mount,
+          p(`/${name}`),
+          halves(bytes, () => undefined),
+          { beforeCommit },
+        ),
+      ),
+    )
+    expect(judged).toBe(names.length)
+    expect(readdirSync(root).sort()).toEqual(['f', ...names].sort())
+  })
+
   it('says that the disk is full, and keeps the old content', async ({ skip }) => {
     const disk = join(root, 'disk')
     mkdirSync(disk)
