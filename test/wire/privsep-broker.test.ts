@@ -557,8 +557,11 @@ describe.skipIf(process.getuid?.() !== 0)('a broker (for root only)', () => {
 
     it('hands new settings to both, and none to the front that the other refuses', async () => {
       const { broker } = await open()
-      await broker.apply({ config: {} })
-      await expect(broker.apply({ refuse: 'no such key' })).rejects.toMatchObject({
+      await broker.apply({ auth: { config: {} }, front: {} })
+      await expect(broker.apply({ auth: {}, front: { refuse: 'no such port' } })).rejects.toThrow('no such port')
+      await expect(
+        broker.apply({ auth: { refuse: 'no such key' }, front: { refuse: 'not asked' } }),
+      ).rejects.toMatchObject({
         kind: 'invalid',
         message: 'no such key',
       })

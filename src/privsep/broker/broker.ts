@@ -159,12 +159,12 @@ class RunningBroker implements Broker {
     this.addresses = await within(this.#frontReady, this.#front.start(), 'The process on the network')
   }
 
-  async apply(head: Head): Promise<void> {
+  async apply({ auth, front }: { readonly auth: Head; readonly front: Head }): Promise<void> {
     const asked = { timeoutMilliseconds: applyMilliseconds }
     if (this.#authLink === undefined || this.#main === undefined)
       throw new Failure('unavailable', 'The server is starting again; try again shortly.', { retryAfterSeconds: 1 })
-    await this.#authLink.ask('apply', head, asked)
-    await this.#main.ask('apply', head, asked)
+    await this.#authLink.ask('apply', auth, asked)
+    await this.#main.ask('apply', front, asked)
   }
 
   async stop(): Promise<void> {

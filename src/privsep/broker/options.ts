@@ -76,10 +76,10 @@ export interface Broker {
   readonly admin: MadeAdmin | undefined
   readonly users: ServerUsers
   /**
-   * Hands new settings to the process of identities, then to the front: message `apply` with this head. Rejects with what
-   * they say against it; the front is asked only when the other has taken it.
+   * Hands new settings to the process of identities, then to the front: message `apply`, with a head for each. Rejects with
+   * what they say against it; the front is asked only when the other has taken it.
    */
-  apply(head: Head): Promise<void>
+  apply(heads: { readonly auth: Head; readonly front: Head }): Promise<void>
   /** The front ends what it does, then everybody goes; resolves when nobody is left. */
   stop(): Promise<void>
 }
