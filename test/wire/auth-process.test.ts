@@ -1,4 +1,4 @@
-import { appendFileSync, chmodSync, statSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -111,11 +111,14 @@ describe('a front that somebody has taken', () => {
       return performance.now() - begun
     }
     await time('warm-up')
-    const known = Math.min(await time('admin'), await time('admin'), await time('admin'))
-    const unknown = Math.min(await time('nobody'), await time('nobody'), await time('nobody'))
-    // A check of a hash takes tens of milliseconds; without one the other would take a fraction of one.
-    expect(unknown).toBeGreaterThan(known / 3)
-    expect(known).toBeGreaterThan(unknown / 3)
+    let [known, unknown] = [Infinity, Infinity]
+    for (let round = 0; round < 6; round += 1) {
+      known = Math.min(known, await time('admin'))
+      unknown = Math.min(unknown, await time('nobody'))
+    }
+    // A check of a hash takes tens of milliseconds; without one the other would take a hundredth of them.
+    expect(unknown).toBeGreaterThan(known / 8)
+    expect(known).toBeGreaterThan(unknown / 8)
   })
 })
 
@@ -125,6 +128,19 @@ it('nobody but a front and its own user can knock at the door or read its state'
   expect(mode & 0o777).toBe(0o660)
   if (isRoot) expect({ uid, gid }).toEqual({ uid: auth.uid, gid: auth.frontGid })
   for (const file of ['secret', 'audit.log']) expect(statSync(join(auth.state, file)).mode & 0o077).toBe(0)
+})
+
+it.skipIf(!isRoot)('is a user without any right, whose memory nobody but root can look into', async () => {
+  const auth = await start()
+  const proc = `/proc/${auth.child?.pid}`
+  const status = readFileSync(`${proc}/status`, 'utf8')
+  expect(status).toMatch(new RegExp(`^Uid:(\\t${auth.uid}){4}$`, 'm'))
+  expect(status).toMatch(new RegExp(`^Gid:(\\t${auth.uid}){4}$`, 'm'))
+  expect(status).toMatch(/^Groups:\s*$/m)
+  expect(status).toMatch(/^CapEff:\t0+$/m)
+  expect(status).toMatch(/^NoNewPrivs:\t1$/m)
+  // Of a process that can be looked into, all of this belongs to its user (proc(5)).
+  expect(statSync(`${proc}/environ`).uid).toBe(0)
 })
 
 describe('the first admin', () => {
