@@ -5,6 +5,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -24,6 +25,7 @@ import { BrokerRig, aboutOf, ticketOf, until } from '../broker-rig.js'
 import type { RigOptions } from '../broker-rig.js'
 import { UnixUsers, idsOf } from '../unix-users.js'
 
+const realWorker = fileURLToPath(new URL('../../bin/unix-worker.js', import.meta.url))
 const program = fileURLToPath(new URL('../../bin/postern.js', import.meta.url))
 const users = new UnixUsers()
 let alice: string
@@ -344,6 +346,38 @@ describe.skipIf(process.getuid?.() !== 0)('a broker (for root only)', () => {
       }
       console.info(`a worker answers after ${took.map((each) => each.toFixed(0)).join(', ')} ms`)
       expect(Math.min(...took)).toBeLessThan(2000)
+    })
+  })
+
+  describe('starts the real worker', () => {
+    const command = [process.execPath, '--max-old-space-size=128', realWorker]
+
+    it('that nobody may look into, with its two sockets and nothing of the broker’s', async () => {
+      const { rig, front, tickets } = await opened({ workerCommand: command })
+      const began = performance.now()
+      const { link } = await rig.worker(front, tickets.alice)
+      await link.ask('ticket', { ticket: tickets.alice })
+      console.info(`the real worker answers after ${(performance.now() - began).toFixed(0)} ms`)
+      const pid = rig.audit.find(({ what }) => what === 'worker')?.pid ?? 0
+      // So the kernel shows what is not dumpable (proc(5)).
+      expect(lstatSync(`/proc/${pid}/environ`).uid).toBe(0)
+      expect(lstatSync(`/proc/${pid}/mem`).uid).toBe(0)
+      const { uid, gid } = idsOf(alice)
+      for (const task of readdirSync(`/proc/${pid}/task`)) {
+        const status = readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8')
+        const four = (id: number): string => Array.from({ length: 4 }, () => String(id)).join('\t')
+        expect(status).toContain(`Uid:\t${four(uid)}\n`)
+        expect(status).toContain(`Gid:\t${four(gid)}\n`)
+        for (const set of ['Inh', 'Prm', 'Eff', 'Bnd', 'Amb'])
+          expect(status).toContain(`Cap${set}:\t0000000000000000\n`)
+        expect(status).toContain('NoNewPrivs:\t1\n')
+      }
+      const open = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+        const what = readlinkSync(`/proc/${pid}/fd/${fd}`)
+        return /^anon_inode:|^pipe:|^\/dev\/null$/.test(what) ? [] : [`${fd} ${what.replace(/\[\d+\]/, '')}`]
+      })
+      // Its settings may have been closed already; link, channel and complaints stay; the list of mounts is the kernel's.
+      expect(open.filter((each) => !/^(?:0|2|3|4) socket:$/.test(each) && !each.endsWith('/mountinfo'))).toEqual([])
     })
   })
 
