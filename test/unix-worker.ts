@@ -11,7 +11,8 @@ const repository = join(import.meta.dirname, '..')
 
 /** Of processes that were started as somebody. */
 export interface StartedWorker {
-  readonly process: Spawned
+  /** Once both connections are made. */
+  readonly process: Promise<Spawned>
   /** Both connections are to be made to it, within two seconds. */
   readonly path: string
   /** What it complains about. */
@@ -50,6 +51,7 @@ export class UnixWorkers {
 
   async start({
     uid,
+    as = uid,
     program,
     mounts = [],
     args = [],
@@ -72,7 +74,7 @@ export class UnixWorkers {
     const { path, sockets } = await listenOnce(this.folder, { count: 2, timeoutMilliseconds: 10_000 })
     const started = sockets.then((descriptors) => {
       const spawned = spawnAs(
-        { uid, gid: uid, groups: [] },
+        { uid: as, gid: as, groups: [] },
         {
           command: [process.execPath, program ?? join(this.folder, 'bin/unix-worker.js'), ...args],
           input: JSON.stringify(settings),
@@ -85,17 +87,9 @@ export class UnixWorkers {
       return spawned
     })
     started.catch(() => undefined)
-    const late: Spawned = {
-      pid: undefined,
-      gone: started.then(({ gone }) => gone),
-      isGone: false,
-      terminate: () => void started.then((spawned) => spawned.terminate()),
-      kill: () => void started.then((spawned) => spawned.kill()),
-    }
-    late.gone.catch(() => undefined)
     const ticket: StartedWorker['ticket'] = ({ key: other, ...changes } = {}) =>
       issueTicket(other ?? key, { user: 'somebody', uid, generation, expires: now + 600_000, ...changes })
-    return { process: late, path, complaints, ticket }
+    return { process: started, path, complaints, ticket }
   }
 
   async close(): Promise<void> {
@@ -107,6 +101,8 @@ export class UnixWorkers {
 
 interface Start {
   readonly uid: number
+  /** Who it really is. */
+  readonly as?: number
   readonly mounts?: readonly WorkerMount[]
   /** Another program than the real one, and its arguments. */
   readonly program?: string
