@@ -12,6 +12,9 @@ import { askHead, cancelHead } from './messages.js'
 export const maxUnanswered = 4096
 export const maxUnansweredBytes = 8 * 1024 * 1024
 
+/** So many wait here; whoever asks more is refused. */
+export const maxHeld = 32 * 1024
+
 interface Pending {
   /** Of the whole question. */
   readonly length: number
@@ -49,6 +52,7 @@ export class Asking {
     return new Promise((resolve, reject) => {
       throwIfAborted(signal)
       if (this.#ended !== undefined) throw this.#ended
+      if (this.#held.size >= maxHeld) throw new Failure('unavailable', silence, { retryAfterSeconds: 1 })
       const id = this.#nextId++
       const text = askHead(id, name, head)
       const question = { id, text, bytes, length: text.length + (bytes?.length ?? 0) }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import fc from 'fast-check'
 import { Failure } from '../../core/failure.js'
-import { maxUnanswered, maxUnansweredBytes } from './asking.js'
+import { maxHeld, maxUnanswered, maxUnansweredBytes } from './asking.js'
 import { openLink } from './link.js'
 import type { Answer, Asked, Link, LinkOptions, Table } from './link.js'
 
@@ -14,18 +14,16 @@ const folder = mkdtempSync(join(tmpdir(), 'link-'))
 const server = createServer()
 const path = join(folder, 's')
 const listening = new Promise<void>((resolve) => server.listen(path, resolve))
-const sockets: Socket[] = []
+const sockets = new Set<Socket>()
 
-afterEach(closeSockets)
+afterEach(() => {
+  for (const socket of sockets) socket.destroy()
+})
 
 afterAll(() => {
   server.close()
   rmSync(folder, { recursive: true })
 })
-
-function closeSockets(): void {
-  for (const socket of sockets.splice(0)) socket.destroy()
-}
 
 /** Two ends of one socket. */
 async function socketPair(): Promise<readonly [Socket, Socket]> {
@@ -33,7 +31,10 @@ async function socketPair(): Promise<readonly [Socket, Socket]> {
   const accepted = new Promise<Socket>((resolve) => server.once('connection', resolve))
   const one = connect(path)
   const other = await accepted
-  sockets.push(one, other)
+  for (const socket of [one, other]) {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  }
   return [one, other]
 }
 
@@ -69,7 +70,7 @@ function frame(head: unknown, bytes: Uint8Array = new Uint8Array(0)): Buffer {
 }
 
 /** Heads that come from the link, in their order. */
-function readHeads(socket: Socket, take: (head: Record<string, unknown>) => void): void {
+function readHeads(socket: Socket, take: (head: Record<string, unknown>) => unknown): void {
   let received = Buffer.alloc(0)
   socket.on('data', (piece: Buffer) => {
     received = Buffer.concat([received, piece])
@@ -157,6 +158,14 @@ describe('a hostile peer', () => {
     await expect(link.closed).resolves.toMatchObject({ how: 'violation' })
   })
 
+  it('who never answers is not asked for ever', async () => {
+    const { link } = await withHostile()
+    const all = Array.from({ length: maxUnanswered + maxHeld }, () => link.ask('read'))
+    await expect(link.ask('read')).rejects.toMatchObject({ kind: 'unavailable' })
+    link.close()
+    expect((await Promise.allSettled(all)).map(({ status }) => status)).not.toContain('fulfilled')
+  })
+
   it('who sends half a frame and falls silent holds up nobody for longer than they wait', async () => {
     const { link, hostile } = await withHostile()
     hostile.write(frame({ ask: 0, name: 'echo' }).subarray(0, 20))
@@ -210,6 +219,32 @@ describe('a hostile peer', () => {
     expect(socket.bytesRead).toBeLessThan(2 * maxUnansweredBytes + 3_000_000)
   })
 
+  it.each([
+    ['questions', (id: number) => frame({ ask: id, name: 'count' })],
+    ['what is to be given up', () => frame({ cancel: 0 })],
+    ['what it tells', () => frame({ tell: 'count' })],
+  ])('who floods with %s is read no faster than it may ask', async (_, made) => {
+    const count = entry(() => undefined)
+    const { hostile, socket, link } = await withHostile({ count }, { maxPerSecond: 400 })
+    hostile.resume()
+    const began = performance.now()
+    hostile.write(frame({ ask: 0, name: 'count' }))
+    for (let id = 1; id <= 300; id++) hostile.write(made(id))
+    await until(() => socket.isPaused())
+    readHeads(hostile, ({ ask }) => ask !== undefined && hostile.write(frame({ answer: ask })))
+    await link.ask('read')
+    // A hundred go at once.
+    expect(performance.now() - began).toBeGreaterThan(400)
+  })
+
+  it('who floods with a few long questions is read no faster either', async () => {
+    const { hostile, socket } = await withHostile({ echo }, { maxPerSecond: 400 })
+    hostile.resume()
+    for (let id = 0; id < 50; id++) hostile.write(frame({ ask: id, name: 'echo' }, Buffer.alloc(100_000)))
+    await until(() => socket.isPaused())
+    expect(socket.bytesRead).toBeLessThan(1_000_000)
+  })
+
   it('who asks much and takes no answer is asked to take them first', async () => {
     const big = Buffer.alloc(500_000)
     let answered = 0
@@ -252,7 +287,7 @@ describe('a hostile peer', () => {
         hostile.end(Buffer.concat(pieces))
         expect((await link.closed).how).toMatch(/^(?:violation|gone)$/)
         expect(await asked).toMatch(/^(?:answered|failed)$/)
-        closeSockets()
+        hostile.destroy()
       }),
     )
   })

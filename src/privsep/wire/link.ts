@@ -86,6 +86,11 @@ export interface LinkOptions {
    * the end unread. Where handlers ask back, there must be more than can wait for each other.
    */
   readonly maxAtOnce: number
+  /**
+   * Questions of the other side in a second, each counted once more for every KiB of it: whoever asks more is read more
+   * slowly, so that one who floods leaves time for others. No limit without it.
+   */
+  readonly maxPerSecond?: number
   /** Told what a handler has thrown that is no `Failure`; the other side only hears that it failed. */
   readonly onFault?: (error: unknown, name: string) => void
 }

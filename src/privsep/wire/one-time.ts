@@ -105,6 +105,8 @@ export function connectTo(path: string, timeoutMilliseconds = 2000): Promise<Soc
     socket.once('connect', () => {
       clearTimeout(timer)
       socket.off('error', fail)
+      // Whoever has it may not listen yet.
+      socket.on('error', ignore)
       resolve(socket)
     })
   })

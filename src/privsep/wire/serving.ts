@@ -4,6 +4,7 @@ import { maxUnanswered, maxUnansweredBytes } from './asking.js'
 import type { FrameWriter } from './frames.js'
 import type { Answer, Asked, Head, LinkOptions, TableEntry } from './link.js'
 import { answerHead, failureHead } from './messages.js'
+import { Pace } from './pace.js'
 
 /** What has yet to be read by the other side before anything else is begun for it. */
 const maxUnreadBytes = 2 * 1024 * 1024
@@ -63,6 +64,7 @@ export class Serving {
   readonly #unwritten: () => number
   readonly #onAdvance: () => void
   readonly #longestBytes: number
+  readonly #pace: Pace | undefined
   /** All that wait or are worked on, and want an answer. */
   readonly #unanswered = new Map<number, Question>()
   #lastId = -1
@@ -79,11 +81,13 @@ export class Serving {
     this.#options = options
     this.#unwritten = unwritten
     this.#onAdvance = onAdvance
+    this.#pace = options.maxPerSecond === undefined ? undefined : new Pace(options.maxPerSecond, onAdvance)
     this.#longestBytes = Math.max(0, ...Object.values(options.table).map(({ maxBytes }) => maxBytes))
   }
 
-  /** More is unanswered than one who keeps the rules leaves unanswered: nothing should be read from it for now. */
+  /** More is unanswered than one who keeps the rules leaves unanswered, or asked too fast: nothing should be read for now. */
   get full(): boolean {
+    if (this.#pace?.isExceeded === true) return true
     return this.#waiting.length > maxUnanswered || this.#heldBytes > 2 * maxUnansweredBytes + this.#longestBytes
   }
 
@@ -99,6 +103,7 @@ export class Serving {
       this.#lastId = id
       this.#unanswered.set(id, question)
     }
+    this.#pace?.spend(length)
     this.#waiting.push(question)
     this.#heldBytes += length
     this.advance()
@@ -109,6 +114,8 @@ export class Serving {
   cancel(id: number): string | undefined {
     if (id > this.#lastId) return 'a question given up that was never asked'
     this.#unanswered.get(id)?.giveUp()
+    this.#pace?.spend(0)
+    this.#onAdvance()
     return undefined
   }
 
@@ -133,6 +140,7 @@ export class Serving {
   /** Nobody asks or waits any more. */
   end(): void {
     this.#ended = true
+    this.#pace?.end()
     this.#waiting = []
     const given = [...this.#unanswered.values()]
     this.#unanswered.clear()
