@@ -237,13 +237,14 @@ function open(setting: Setting): Gateway {
     ...(setting.anonymous && { anonymous: setting.anonymous }),
     audit: () => undefined,
   })
+  const usage = createUsage({ catalog, clock: systemClock, count: (tree) => bytesBelow(store, tree) })
   return createGateway({
     authenticator,
     stores: sharedStore(store),
     locks: catalogLocks(catalog, systemClock),
     properties: catalogProperties(catalog),
     uploadsTo: (of) => catalogUploads({ catalog, clock: systemClock, store: of }),
-    usage: createUsage({ catalog, clock: systemClock, count: (tree) => bytesBelow(store, tree) }),
+    usageOf: () => usage,
     signatures: { verify: async () => Promise.reject(new Failure('denied', 'Nobody signs here.')) },
     surfaces: { webdav: dialect('webdav', asked), http: dialect('http', asked), s3: dialect('s3', asked) },
     s3Hosts: [],

@@ -47,10 +47,10 @@ export interface GatewayOptions {
   readonly stores: StoreSource
   readonly locks: Locks
   readonly properties: Properties
-  /** Uploads in parts to a store; called for each request. */
-  readonly uploadsTo: (store: Store) => Uploads
+  /** Uploads in parts of a caller to a store; called for each request. */
+  readonly uploadsTo: (store: Store, identity: Identity) => Uploads
   /** What callers with a quota have used of it. */
-  readonly usage: Usage
+  readonly usageOf: (identity: Identity) => Usage
   /** How large a file may be uploaded, and where; any size without it. */
   readonly uploadLimits?: UploadLimits | undefined
   readonly surfaces: Readonly<Record<SurfaceName, Protocol>>
@@ -223,7 +223,12 @@ class OneGateway implements Gateway {
     if ((identity.home ?? rootPath) !== rootPath || identity.quotaBytes !== undefined)
       return { ...(await this.#atHome(identity, permit, holder)), identity, requestId, holder, basePath, publicOrigins }
     const store = await stores.storeFor(identity)
-    const guarded = guard({ store, locks, properties, uploads: uploadsTo(store) }, permit, holder, uploadLimits)
+    const guarded = guard(
+      { store, locks, properties, uploads: uploadsTo(store, identity) },
+      permit,
+      holder,
+      uploadLimits,
+    )
     return {
       // Each by its name: an object that begins with a spread costs microseconds.
       store: guarded.store,
@@ -244,10 +249,15 @@ class OneGateway implements Gateway {
     const { home, quotaBytes } = identity
     if (home === undefined)
       throw new Failure('denied', 'Your account has a quota but no home for it to count. Ask the administrator.')
-    const { locks, properties, uploadsTo, stores, usage, uploadLimits } = this.#options
+    const { locks, properties, uploadsTo, stores, usageOf, uploadLimits } = this.#options
     const whole = await stores.storeFor(identity)
-    const store = quotaBytes === undefined ? whole : withinQuota(whole, { home, quotaBytes, usage })
-    const guarded = guard({ store, locks, properties, uploads: uploadsTo(store) }, permit, holder, uploadLimits)
+    const store = quotaBytes === undefined ? whole : withinQuota(whole, { home, quotaBytes, usage: usageOf(identity) })
+    const guarded = guard(
+      { store, locks, properties, uploads: uploadsTo(store, identity) },
+      permit,
+      holder,
+      uploadLimits,
+    )
     if (home === rootPath) return { ...guarded, permit }
     await makeHome(home, { store: whole, locks, permit, holder })
     return belowHome(guarded, permit, home)

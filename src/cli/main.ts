@@ -16,6 +16,7 @@ export async function main(args: readonly string[]): Promise<number> {
   try {
     if (args[0] === 'worker') return await serveAsWorker()
     if (args[0] === 'auth-process') return await (await import('./serve/auth-process.js')).serveAsAuth()
+    if (args[0] === 'front') return await (await import('./serve/front.js')).serveAsFront()
     const program = await createProgram(args[0], (wanted) => (code = wanted))
     await program.parseAsync(args, { from: 'user' })
     return code

@@ -175,7 +175,7 @@ class OneServer implements Server {
 }
 
 function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => Promise<boolean>): Gateway {
-  const { catalog, clock, store, locks, properties, usage, directories, links, throttle, keyOf } = ground
+  const { catalog, clock, locks, properties, directories, links, throttle, keyOf, remote } = ground
   const s3 = s3SettingsOf(config, ground)
   const noteLogin = (event: LoginEvent): void => {
     ground.audit.write(event)
@@ -187,7 +187,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
     directories,
     throttle,
     keyOf,
-    ...(config.anonymous && { anonymous: config.anonymous }),
+    ...(config.anonymous && { anonymous: { ...config.anonymous, ...(remote?.admit && { admit: remote.admit }) } }),
     audit: noteLogin,
   })
   const usersCalls = createUsersCalls({
@@ -198,23 +198,26 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       log.info(event, event.event)
     },
   })
+  const users = remote === undefined ? (ground.users.length > 0 ? usersCalls : undefined) : remote.users
   return createGateway({
     links,
     authenticator,
-    signatures: createSignatures({
-      directories,
-      clock: systemClock,
-      ...(config.s3.region !== undefined && { region: config.s3.region }),
-      basePath: config.basePath,
-      ...(config.anonymous && { anonymous: config.anonymous }),
-      audit: noteLogin,
-    }),
-    // The ground closes the store, when the last generation that stands on it has gone.
-    stores: { storeFor: async () => store, close: async () => undefined },
+    signatures:
+      remote?.signatures ??
+      createSignatures({
+        directories,
+        clock: systemClock,
+        ...(config.s3.region !== undefined && { region: config.s3.region }),
+        basePath: config.basePath,
+        ...(config.anonymous && { anonymous: config.anonymous }),
+        audit: noteLogin,
+      }),
+    // The ground closes the stores, when the last generation that stands on it has gone.
+    stores: { storeFor: async (identity) => ground.of(identity).store, close: async () => undefined },
     locks,
     properties,
-    uploadsTo: (to) => catalogUploads({ catalog, clock, store: to }),
-    usage,
+    uploadsTo: (to, identity) => catalogUploads({ catalog: ground.of(identity).catalog, clock, store: to }),
+    usageOf: (identity) => ground.of(identity).usage,
     surfaces: {
       webdav: createWebdav(
         {
@@ -234,7 +237,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
         authenticate: (request) => authenticator.authenticate(request),
         basePath: config.basePath,
       }),
-      ...(ground.users.length > 0 && { users: usersCalls }),
+      ...(users && { users }),
     }),
     spoken: new Map(config.listen.map(({ name, surfaces }) => [name, surfaces])),
     s3Hosts: s3.hosts,
@@ -245,7 +248,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       own: config.publicOrigins,
       maxAgeSeconds: config.cors?.maxAgeSeconds ?? 0,
     },
-    bucketCors: createBucketCors({ store, clock: systemClock }),
+    bucketCors: createBucketCors({ store: ground.files, clock: systemClock }),
     ...(config.hosts.length > 0 && { hosts: createHostList({ hosts: config.hosts, basePath: config.basePath }) }),
     ...(config.originLock && {
       originLock: createOriginLock({
@@ -263,15 +266,17 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
   })
 }
 
-function s3SettingsOf({ s3, basePath }: Config, { hashing }: Ground): S3Settings {
+function s3SettingsOf({ s3, basePath }: Config, ground: Ground): S3Settings {
   return {
     hosts: s3.hosts.map((host) => host.toLowerCase()),
     buckets: new Map(Object.entries(s3.buckets).map(([bucket, path]) => [bucket, toPath(path)])),
     basePath,
     region: s3.region ?? 'us-east-1',
     clock: systemClock,
-    hashLater: ({ path }, { home }) =>
-      hashing.later({ path: home === undefined ? path : rebase(path, rootPath, home) }),
+    hashLater: ({ path }, identity) => {
+      const { home } = identity
+      ground.of(identity).hashing.later({ path: home === undefined ? path : rebase(path, rootPath, home) })
+    },
   }
 }
 

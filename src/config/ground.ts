@@ -6,11 +6,13 @@ import { createCredentialKey } from '../auth/cached.js'
 import type { CachedDirectory, CredentialKey } from '../auth/cached.js'
 import { bytesBelow } from '../auth/quota-store.js'
 import type { TableUsers } from '../auth/directory/table-users.js'
-import type { Directory } from '../auth/identity.js'
+import type { Directory, Identity } from '../auth/identity.js'
 import type { Links } from '../auth/links.js'
+import type { Signatures } from '../auth/sigv4/verified.js'
 import { createThrottle } from '../auth/throttle.js'
 import type { Throttle } from '../auth/throttle.js'
 import { catalogLocks } from '../catalog/catalog-locks.js'
+import type { Catalog } from '../catalog/catalog.js'
 import type { Locks } from '../catalog/locks.js'
 import { catalogProperties } from '../catalog/properties.js'
 import type { Properties } from '../catalog/properties.js'
@@ -22,6 +24,7 @@ import { unfinishedBytes } from '../catalog/unfinished-bytes.js'
 import { createUsage } from '../catalog/usage.js'
 import type { Usage } from '../catalog/usage.js'
 import { systemClock } from '../core/clock.js'
+import type { OwnPagesOptions } from '../protocol/admin/index.js'
 import { openBackgroundHash } from '../protocol/s3/objects/background-hash.js'
 import type { BackgroundHash } from '../protocol/s3/objects/background-hash.js'
 import type { Store } from '../store/store.js'
@@ -39,14 +42,12 @@ import type { State } from './state.js'
 /** What a server stands on in one process: the files, what is remembered of them, and who is known. */
 export interface Ground extends Pick<State, 'catalog' | 'clock' | 'accounts' | 'hasher' | 'startedBy'> {
   readonly audit: Audit
-  /** The files as they lie in the stores. */
+  /** The files that are everybody's, as they lie in the stores. */
   readonly files: Store
-  /** The same, with locks and properties that follow them. */
-  readonly store: Store
   readonly locks: Locks
   readonly properties: Properties
-  /** What lies below the homes of callers with a quota. */
-  readonly usage: Usage
+  /** What the requests of one caller stand on: the same for all, but where each acts as a Unix user. */
+  of(identity: Identity): Footing
   /** In the order in which they are asked. */
   readonly directories: readonly (Directory | CachedDirectory)[]
   /** Those whose users Postern may manage. */
@@ -57,14 +58,35 @@ export interface Ground extends Pick<State, 'catalog' | 'clock' | 'accounts' | '
   readonly keyOf: CredentialKey
   /** Of this installation. */
   readonly secret: Uint8Array
-  /** Finds out the MD5 of files that S3 shows without it. */
-  readonly hashing: BackgroundHash
+  /** What is found out by another process in the place of this one, where callers act as Unix users. */
+  readonly remote?: RemoteKnowledge
   readonly keepsUp: boolean
   /** Finishes the moves that a crash has interrupted. For one process, before anything is served. */
   mend(): Promise<void>
   /** Removes what crashed processes left among the files, and logs how many there were. */
   sweep(): Promise<void>
   close(): Promise<void>
+}
+
+/** Files, and what is kept for whoever works on them. */
+export interface Footing {
+  /** Whole, with locks and properties that follow the files. */
+  readonly store: Store
+  /** Uploads in parts. */
+  readonly catalog: Catalog
+  /** What lies below the homes of callers with a quota. */
+  readonly usage: Usage
+  /** Finds out the MD5 of files that S3 shows without it. */
+  readonly hashing: BackgroundHash
+}
+
+/** What a process without sources of identities has of the one that knows all callers. */
+export interface RemoteKnowledge {
+  readonly signatures: Signatures
+  /** The page on which users are managed, where there is one. */
+  readonly users: OwnPagesOptions['users'] | undefined
+  /** Before each caller without a credential. */
+  readonly admit?: () => Promise<void>
 }
 
 export interface GroundOptions {
@@ -78,7 +100,17 @@ export interface GroundOptions {
 /** The settings that a ground depends on: where one of these changes, another ground is needed. */
 export type GroundSettings = Pick<
   Config,
-  'mounts' | 'state' | 'catalog' | 'secret' | 'durability' | 'identity' | 'basePath' | 's3' | 'workers'
+  | 'mounts'
+  | 'state'
+  | 'catalog'
+  | 'secret'
+  | 'durability'
+  | 'identity'
+  | 'basePath'
+  | 's3'
+  | 'workers'
+  | 'front'
+  | 'anonymous'
 >
 
 /** Whether one ground serves for both. */
@@ -96,10 +128,15 @@ export function sameGround(one: GroundSettings, other: GroundSettings): boolean 
 }
 
 /**
- * Opens, and makes where they are missing, first the state and then the directories that are served: a process of root
+ * What `settings` need: for a process on the network whose callers act as Unix users that of `openFrontGround`, else all in
+ * this process. Opens, and makes where they are missing, first the state and then the directories that are served: a process of root
  * becomes the owner of the state in between. Throws what `openState`, `installationSecret` and `openStores` throw.
  */
 export async function openGround(settings: GroundSettings, options: GroundOptions): Promise<Ground> {
+  if (settings.front !== undefined) {
+    const { openFrontGround } = await import('./front-ground.js')
+    return await openFrontGround(settings, settings.front, options)
+  }
   const { log } = options
   for (const mount of settings.mounts) if (mount.kind === 'local') checkRoot(mount.directory)
   const state = await openState(settings, {
@@ -140,6 +177,12 @@ async function assemble(
     store: files,
     onFault: (err) => log.error({ err }, 'a file could not be hashed'),
   })
+  const usage = createUsage({
+    catalog,
+    clock,
+    count: async (tree) => (await bytesBelow(files, tree)) + (await unfinishedBytes(catalog, tree)),
+  })
+  const footing: Footing = { store, catalog, usage, hashing }
   const upkeep = keepsUp ? upkeepOf({ catalog, clock, store }, stores, settings.s3.uploadDays, log) : undefined
   const mending = keepsUp ? mendingOf(() => mendMoves(files, records), log) : undefined
   return {
@@ -150,21 +193,15 @@ async function assemble(
     startedBy: state.startedBy,
     audit: thinned(state.audit, () => systemClock.now()),
     files,
-    store,
     locks,
     properties,
-    usage: createUsage({
-      catalog,
-      clock,
-      count: async (tree) => (await bytesBelow(files, tree)) + (await unfinishedBytes(catalog, tree)),
-    }),
+    of: () => footing,
     directories: sources.directories,
     users: sources.users,
     links: sources.links,
     throttle: createThrottle({ catalog, clock, secret }),
     keyOf,
     secret,
-    hashing,
     keepsUp,
     async mend() {
       // Of one host, nothing is served yet; others may be in the middle of theirs.

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path'
 import type * as Yaml from 'yaml'
 import { Failure } from '../core/failure.js'
 import type { SurfaceName } from '../gateway/surface.js'
-import type { PrivsepSettings } from '../privsep/settings.js'
+import type { FrontSettings, PrivsepSettings } from '../privsep/settings.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import type { Endpoint } from '../transport/endpoint.js'
 import type { HandedSocket } from '../transport/open-endpoint.js'
@@ -63,6 +63,8 @@ export interface Config extends Omit<Settings, 'listen' | 'root' | 'mounts' | 's
   readonly state: string
   /** Absent: one user does everything. */
   readonly privsep?: PrivsepSettings
+  /** Never loaded: whoever separates processes gives it to the one on the network. */
+  readonly front?: FrontSettings
   /** In the order in which they are asked. */
   readonly identity: readonly IdentitySetting[]
   /** What is odd but no error. */

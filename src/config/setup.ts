@@ -33,12 +33,17 @@ export async function prepareSetup(config: Config): Promise<PreparedSetup> {
     tls === 'self-signed'
       ? await openCertificate({ directory: config.state, hosts: [...hosts.flatMap(addressesOf), hostname()] })
       : undefined
-  const pair = typeof tls === 'object' ? readPair(tls, systemClock.now()) : certificate
+  const pair = certificate ?? pairOf(config)
   return { config, certificate, ...(pair && { pair: { cert: pair.cert, key: pair.key } }) }
+}
+
+/** The certificate that the configuration names. Throws `invalid`. */
+export function pairOf({ tls }: Pick<Config, 'tls'>): KeyPair | undefined {
+  return typeof tls === 'object' ? readPair(tls, systemClock.now()) : undefined
 }
 
 /** What can be found wrong with a configuration without starting: throws `not-directory` for the root, `invalid` for the certificate. */
 export function examine(config: Config): void {
   for (const mount of config.mounts) if (mount.kind === 'local') checkRoot(mount.directory)
-  if (typeof config.tls === 'object') readPair(config.tls, systemClock.now())
+  pairOf(config)
 }

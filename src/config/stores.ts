@@ -21,6 +21,8 @@ import { makeDirectory } from './state.js'
 /** The stores of one process, as one tree. */
 export interface OpenedStores {
   readonly store: Store
+  /** The same one by one. */
+  readonly mounted: readonly MountedStore[]
   /** Removes what crashed processes left behind; gives how many there were. */
   sweep(): Promise<number>
   /** What must be done now and again. */
@@ -59,15 +61,14 @@ export async function openStores(mounts: readonly MountSetting[], needs: StoreNe
       path,
       store: limited(store, { readOnly, ...(maxFileBytes !== undefined && { maxFileBytes }) }),
     }))
-    if (!mounted.some(({ path }) => path === rootPath))
-      mounted.push({ path: rootPath, store: limited(openMemoryStore(), { readOnly: true }) })
     const sum = async (counts: readonly ((() => Promise<number>) | undefined)[]): Promise<number> => {
       let total = 0
       for (const count of counts) total += (await count?.()) ?? 0
       return total
     }
     return {
-      store: mountStores(mounted),
+      store: treeOf(mounted),
+      mounted,
       sweep: () => sum(opened.map(({ sweep }) => sweep)),
       async keepUp() {
         needs.onSweep(await sum(opened.map(({ keepUp }) => keepUp)))
@@ -78,6 +79,12 @@ export async function openStores(mounts: readonly MountSetting[], needs: StoreNe
     await closeAll()
     throw error
   }
+}
+
+/** Several stores as one tree, in which the root has nothing but the mounts where none is there. */
+export function treeOf(mounted: readonly MountedStore[]): Store {
+  if (mounted.some(({ path }) => path === rootPath)) return mountStores(mounted)
+  return mountStores([...mounted, { path: rootPath, store: limited(openMemoryStore(), { readOnly: true }) }])
 }
 
 async function openLocal(mount: LocalMount, { catalog, sweeps, onSweep }: StoreNeeds): Promise<Opened> {

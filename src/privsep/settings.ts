@@ -20,6 +20,13 @@ export interface PrivsepSettings {
   readonly workers: WorkerLimits
 }
 
+/** What the process on the network is told of the others. */
+export interface FrontSettings {
+  readonly runtime: string
+  /** A process of a user without work for so long is let go. */
+  readonly idleSeconds: number
+}
+
 export interface WorkerLimits {
   /** Processes of users, at most. */
   readonly max: number

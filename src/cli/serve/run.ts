@@ -8,5 +8,9 @@ import { serveByWorkers } from './primary.js'
 export async function serve(options: ServeOptions, directory: string | undefined): Promise<number> {
   const sources = sourcesOf(options, directory)
   const config = loadConfig(sources)
+  if (config.privsep !== undefined) {
+    const { serveSeparated } = await import('./separated.js')
+    return await serveSeparated(config, sources)
+  }
   return config.workers > 1 ? await serveByWorkers(config, sources) : await serveAlone(config, sources)
 }

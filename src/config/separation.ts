@@ -1,0 +1,114 @@
+import { chownSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Failure } from '../core/failure.js'
+import type { BrokerOptions, ServerUsers } from '../privsep/broker/options.js'
+import type { ProcessUser } from '../privsep/broker/spawn.js'
+import type { PrivsepSettings, WorkerMount } from '../privsep/settings.js'
+import type { AuthConfig } from './auth-process.js'
+import type { Config } from './load.js'
+import { isPerUser } from './privsep-settings.js'
+import { separatedMounts } from './separated-mounts.js'
+import type { Setup } from './setup.js'
+
+/** A configuration under privilege separation. */
+export type SeparatedConfig = Config & { readonly privsep: PrivsepSettings }
+
+/** What the process that knows all callers is told of a configuration. */
+export function authConfigOf({
+  state,
+  catalog,
+  secret,
+  identity,
+  mounts,
+  basePath,
+  s3,
+  anonymous,
+  basicRealm,
+  durability,
+  log,
+}: Config): AuthConfig {
+  return {
+    state,
+    ...(catalog && { catalog }),
+    ...(secret && { secret }),
+    identity,
+    mounts,
+    basePath,
+    s3,
+    ...(anonymous && { anonymous }),
+    basicRealm,
+    durability,
+    log,
+  }
+}
+
+/** What the process on the network is told: no source of identities, no secret of one, and records in a place of its own. */
+export function frontSetupOf({ config, pair }: Setup & { readonly config: SeparatedConfig }): Setup {
+  const { catalog: _catalog, secret: _secret, privsep, file: _file, ...others } = config
+  const front = { runtime: privsep.runtime, idleSeconds: privsep.workers.idleSeconds }
+  return {
+    config: {
+      ...others,
+      file: undefined,
+      identity: [],
+      state: privsep.records,
+      warnings: [],
+      handed: handedOn(config),
+      front,
+    },
+    ...(pair && { pair }),
+  }
+}
+
+/** The sockets that this process was started with, as the one on the network has them: from 3 on, in the same order. */
+function handedOn({ handed }: Config): Config['handed'] {
+  return handed.map(({ name }, index) => ({ fd: 3 + index, name }))
+}
+
+/** What processes of users serve, by their numbers. */
+export function workerMounts({ mounts }: Config): readonly WorkerMount[] {
+  return separatedMounts(mounts).map(({ mount: { directory, durability, symlinks } }) => ({
+    directory,
+    durability,
+    symlinks,
+  }))
+}
+
+/** Program, arguments and files of the processes. */
+export function programParts(): Pick<BrokerOptions, 'workerCommand' | 'program'> & {
+  readonly serverCommand: (part: 'front' | 'auth-process') => readonly string[]
+} {
+  const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+  return {
+    workerCommand: [process.execPath, '--v8-pool-size=1', '--max-old-space-size=192', at('bin/unix-worker.js')],
+    serverCommand: (part) => [process.execPath, at('bin/postern.js'), part],
+    program: [process.execPath, at('bin'), at('dist/program'), at('native')].filter((path) => existsSync(path)),
+  }
+}
+
+/**
+ * Makes the directories of the server's own processes where they are missing, and leaves those alone that are there. Throws
+ * `invalid` where one belongs to somebody else, with the command that helps, and where a served directory is missing.
+ */
+export function prepareFolders(config: SeparatedConfig, { front, auth }: ServerUsers): void {
+  for (const { mount } of separatedMounts(config.mounts))
+    if (!isPerUser(mount) && statSync(mount.directory, { throwIfNoEntry: false }) === undefined)
+      throw new Failure(
+        'invalid',
+        `The directory ${mount.directory} is not there. Make it, and give it to those who may work in it: the kernel decides by its owner and mode.`,
+      )
+  giveFolder(config.state, auth, 'state')
+  giveFolder(config.privsep.records, front, 'directory of records')
+}
+
+function giveFolder(path: string, { uid, gid }: ProcessUser, what: string): void {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found === undefined) {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+    chownSync(path, uid, gid)
+  } else if (found.uid !== uid)
+    throw new Failure(
+      'invalid',
+      `The ${what} ${path} belongs to the user with the id ${found.uid}, and privilege separation needs another: chown -R ${uid}:${gid} ${path}`,
+    )
+}
