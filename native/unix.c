@@ -28,7 +28,7 @@
 #define NUMBER_BYTES 8
 #define DETACHED_STACK (64 * 1024)
 
-/* Places in what is told of an open file; `openFact` in src/store/native.ts. */
+/* Places in what is told of an open file; `fileFact` in src/store/native.ts. */
 enum { FACT_NUMBER, FACT_MODE, FACT_MOUNT, FACT_SIZE, FACT_FLAGS, OPEN_FACTS };
 
 static int integer(napi_env env, napi_value value) {

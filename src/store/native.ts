@@ -128,9 +128,9 @@ export interface ProcessCalls {
 }
 
 /** Places in the facts of an open file: the number it came with, its type and mode, the number of its mount (-1 where the kernel does not say), its size, how it was opened. */
-export const openFact = { number: 0, mode: 1, mount: 2, size: 3, flags: 4 } as const
+export const fileFact = { number: 0, mode: 1, mount: 2, size: 3, flags: 4 } as const
 
-export const openFactsLength = 5
+export const fileFactsLength = 5
 
 /** What the system knows of a name. What only the shadow file says is false to those who may not read it. */
 export interface SystemAccount {

@@ -19,7 +19,7 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { loadNative, openFact, openFactsLength } from '../../store/native.js'
+import { loadNative, fileFact, fileFactsLength } from '../../store/native.js'
 import type { NativeCalls } from '../../store/native.js'
 import { openDescriptors } from './descriptors.js'
 import { openLink } from './link.js'
@@ -210,11 +210,11 @@ describe.runIf(canSend)('descriptors beside a link', () => {
   })
 
   it('tells of a file how it was opened, and where', () => {
-    const facts = new Float64Array(openFactsLength)
+    const facts = new Float64Array(fileFactsLength)
     expect(calls.openFacts(opened(file, 'r+'), facts)).toBe(0)
-    expect((facts[openFact.flags] ?? 0) & 3).toBe(constants.O_RDWR)
-    expect(facts[openFact.size]).toBe(13)
-    expect(mounted.kindOf(facts[openFact.mount] ?? -1)).toMatch(/^[a-z0-9]+$/)
+    expect((facts[fileFact.flags] ?? 0) & 3).toBe(constants.O_RDWR)
+    expect(facts[fileFact.size]).toBe(13)
+    expect(mounted.kindOf(facts[fileFact.mount] ?? -1)).toMatch(/^[a-z0-9]+$/)
     expect(calls.openFacts(-1, facts)).toBe(-9)
     expect(mounted.mayTravel(-1)).toBe(false)
   })
@@ -331,12 +331,12 @@ describe.runIf(canSend)('the table of mounts', () => {
     const calls = addon as NativeCalls
     const folder = mkdtempSync(join(tmpdir(), 'mounted-'))
     const mounted = openMounted(calls)
-    const facts = new Float64Array(openFactsLength)
+    const facts = new Float64Array(fileFactsLength)
     const numberOf = (name: string): number => {
       const descriptor = openSync(name, 'r')
       calls.openFacts(descriptor, facts)
       closeSync(descriptor)
-      return facts[openFact.mount] ?? -1
+      return facts[fileFact.mount] ?? -1
     }
     onTestFinished(() => {
       mounted.close()

@@ -1,5 +1,5 @@
 import { Failure } from '../../core/failure.js'
-import { openFact, openFactsLength } from '../../store/native.js'
+import { fileFact, fileFactsLength } from '../../store/native.js'
 import type { ProcessCalls } from '../../store/native.js'
 import type { Mounted } from './mounted.js'
 
@@ -30,7 +30,7 @@ class SocketChannel implements DescriptorChannel {
   readonly #socket: number
   readonly #calls: ProcessCalls
   readonly #mounted: Mounted
-  readonly #facts = new Float64Array(openFactsLength)
+  readonly #facts = new Float64Array(fileFactsLength)
   #number = 0
   #open = true
 
@@ -52,8 +52,8 @@ class SocketChannel implements DescriptorChannel {
   receive(number: number): number {
     const descriptor = this.#open ? this.#calls.receiveDescriptor(this.#socket, this.#facts) : -1
     if (descriptor < 0) throw new Failure('unavailable', `a descriptor that did not come (errno ${-descriptor})`)
-    const sent = this.#facts[openFact.number]
-    const mount = this.#facts[openFact.mount] ?? -1
+    const sent = this.#facts[fileFact.number]
+    const mount = this.#facts[fileFact.mount] ?? -1
     const wrong =
       sent !== number
         ? `descriptor ${sent} in place of ${number}`

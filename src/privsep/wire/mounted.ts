@@ -1,5 +1,5 @@
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { openFact, openFactsLength } from '../../store/native.js'
+import { fileFact, fileFactsLength } from '../../store/native.js'
 import type { ProcessCalls } from '../../store/native.js'
 
 /** What is mounted, by the numbers that the kernel gives to mounts. */
@@ -31,7 +31,7 @@ class MountTable implements Mounted {
   readonly #calls: ProcessCalls
   readonly #table: string
   readonly #watched: number
-  readonly #facts = new Float64Array(openFactsLength)
+  readonly #facts = new Float64Array(fileFactsLength)
   #kinds: ReadonlyMap<number, string> | undefined
 
   constructor(calls: ProcessCalls, table: string, watched: number) {
@@ -53,7 +53,7 @@ class MountTable implements Mounted {
 
   mayTravel(descriptor: number): boolean {
     if (this.#calls.openFacts(descriptor, this.#facts) !== 0) return false
-    return this.isPlain(this.#facts[openFact.mount] ?? -1)
+    return this.isPlain(this.#facts[fileFact.mount] ?? -1)
   }
 
   close(): void {
