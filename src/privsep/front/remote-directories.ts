@@ -1,7 +1,7 @@
 import { cachedByAddress } from '../../auth/cached-by-address.js'
 import { cached } from '../../auth/cached.js'
 import type { CachedDirectory, CredentialKey } from '../../auth/cached.js'
-import type { Credential, Directory } from '../../auth/identity.js'
+import type { Credential, Directory, RequestFacts } from '../../auth/identity.js'
 import type { Throttle } from '../../auth/throttle.js'
 import type { Clock } from '../../core/clock.js'
 import type { About, RememberedBy } from '../auth/about.js'
@@ -47,7 +47,7 @@ export function remoteDirectories({ door, about, book, clock, keyOf }: RemoteDir
       async check(credential, facts) {
         // Whoever is forgotten while the answer is on its way is asked about again.
         const stamp = String(turn)
-        const { head } = await door.ask('check', { credential, facts })
+        const { head } = await door.ask('check', { credential, facts: plain(facts) })
         const { identity, until } = admitted(head, book)
         return { kind: 'identity', identity, stamp, ...(until !== undefined && { until }) }
       },
@@ -80,6 +80,11 @@ export function remoteDirectories({ door, about, book, clock, keyOf }: RemoteDir
       }
     },
   }
+}
+
+/** What they promise to be and no more: a transport may know more of where a request comes from. */
+function plain({ origin, ...others }: RequestFacts): RequestFacts {
+  return origin === undefined ? others : { ...others, origin: { scheme: origin.scheme, authority: origin.authority } }
 }
 
 const mostForgotten = 1000
