@@ -168,8 +168,8 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     },
     cli: async (command, stdin = '') => {
       for (const line of stdin.split('\n')) leaks.use(line)
-      // Where the catalog is, only the configuration says.
-      const more = /^(?:catalog|mounts):/m.test(options.config ?? '') ? ['--config', configFile] : []
+      // Where the catalog is, or the broker, only the configuration says.
+      const more = /^(?:catalog|mounts):|"privsep":/m.test(options.config ?? '') ? ['--config', configFile] : []
       const done = await run(process.execPath, [program, ...command, '--state', state, ...more], { stdin, env })
       leaks.useShown(done.stdout)
       leaks.check('standard error of a command', done.stderr)

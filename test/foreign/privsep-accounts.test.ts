@@ -15,6 +15,7 @@ describeForeign('accounts of the system', [...privsepNeeds, 'program: chage', 'p
 
   beforeAll(async () => {
     site = await openPrivsepSite({
+      catalog: 'catalog',
       prepare: ({ users, service }) => {
         for (const role of ['locked', 'gone', 'old', 'later', 'member']) user[role] = users.add(role, sitePassword)
         user.toor = users.add('toor', sitePassword, '-o', '-u', '0')

@@ -36,9 +36,7 @@ describeForeign('a disk or a quota that is full', needs, () => {
         for (const name of ['quota', 'small']) spawnSync('umount', ['-l', join(root, name)])
       },
     })
-    const add = await site.server.cli(['user', 'add', 'keyed', '--grant', 'rw:/**', '--unix-user', site.alice.name, '--password-stdin'], 'password of keyed\n') // prettier-ignore
-    expect(add.code, add.stderr).toBe(0)
-    key = await issueKey(site.server, 'keyed', 'rw:/**')
+    key = await issueKey(site.server, site.alice.name, 'rw:/**')
   })
 
   afterAll(() => site.dispose())
@@ -64,7 +62,7 @@ describeForeign('a disk or a quota that is full', needs, () => {
     })
 
     it('is 507 over HTTP, with a problem document', async () => {
-      const issued = await site.server.cli(['key', 'issue', 'keyed', '--grant', 'rw:/**', '--json'])
+      const issued = await site.server.cli(['key', 'issue', site.alice.name, '--grant', 'rw:/**', '--json'])
       const { id, secret } = JSON.parse(issued.stdout) as { readonly id: string; readonly secret: string }
       const answer = await site.server.request('PUT', `/${folder}/http`, { as: null, headers: { 'X-Api-Key': id, 'X-Api-Secret': secret }, body: tooMuch }) // prettier-ignore
       expect(answer.status, answer.text).toBe(507)

@@ -39,9 +39,13 @@ export interface PrivsepSite {
 export const sitePassword = 'correct horse: battery staple'
 export const unixStack = 'auth required pam_unix.so\naccount required pam_unix.so\n'
 
+const actsAsNamed = { catalog: { unixUser: '{user}' } }
+
 export interface SiteOptions {
   /** Beside `identity`, which is PAM with all rights to everything. */
   readonly config?: Readonly<Record<string, unknown>>
+  /** The first source: by default its callers act as the Unix user of their name. */
+  readonly catalog?: unknown
   readonly args?: readonly string[]
   /** Gives the folder of another copy of the program. */
   readonly program?: (site: Prepared) => string
@@ -56,6 +60,7 @@ type Prepared = Omit<PrivsepSite, 'server' | 'ask' | 'dispose'>
 /** Whatever fails, nothing of it stays. */
 export async function openPrivsepSite({
   config,
+  catalog = actsAsNamed,
   args,
   program,
   prepare,
@@ -88,7 +93,8 @@ export async function openPrivsepSite({
     prepare?.(prepared)
     const server = await startPrivsepServer({
       root,
-      config: { identity: ['catalog', { pam: { service, grants: ['rw:/**'] } }], ...config },
+      config: { identity: [catalog, { pam: { service, grants: ['rw:/**'] } }], ...config },
+      ...(config !== undefined && 'mounts' in config && { mounts: true }),
       ...(args !== undefined && { args }),
       ...(program !== undefined && { program: program(prepared) }),
     })
