@@ -14,7 +14,7 @@ export interface Account {
   /** Milliseconds since the epoch. */
   readonly created: number
   /** The Unix user it acts as under privilege separation. */
-  readonly unixUser?: string
+  readonly unixUser?: string | undefined
   /** What it sees as the root, in place of what its source says; `/` for the root itself. Whoever sets it has checked it. */
   readonly home?: StorePath | undefined
   /** How many bytes may lie below its home; what the source says without it. */
@@ -114,6 +114,11 @@ export class Accounts {
   /** In bytes; undefined: what the source says. Throws `not-found`. */
   async setQuota(name: string, quotaBytes: number | undefined): Promise<Account> {
     return this.#change(name, (account) => ({ ...account, quotaBytes }))
+  }
+
+  /** Whom the user acts as under privilege separation; undefined: what the source says. Throws `not-found`. */
+  async setUnixUser(name: string, unixUser: string | undefined): Promise<Account> {
+    return this.#change(name, (account) => ({ ...account, unixUser }))
   }
 
   async #change(name: string, change: (account: Account) => Account): Promise<Account> {

@@ -1,6 +1,5 @@
 import { Argument } from 'commander'
 import type { Command } from 'commander'
-import type { Config } from '../config/load.js'
 import { Failure, isFailure } from '../core/failure.js'
 import { openControl } from '../privsep/broker/control.js'
 import type { Control } from '../privsep/broker/control.js'
@@ -71,16 +70,11 @@ function list(sessions: readonly WorkerFacts[], { json }: ListOptions): void {
   for (const line of table(['USER', 'UID', 'PID', 'FRONT', 'SINCE (UTC)', 'IDLE', 'FILES', 'MEMORY'], rows)) print(line)
 }
 
-function runtimeOf(
-  config: Config & { readonly privsep?: { readonly runtime?: string | undefined } | undefined },
-): string {
-  return config.privsep?.runtime ?? defaultRuntime(config.state)
-}
-
 async function withControl(options: ConfigOptions, work: (control: Control) => Promise<void>): Promise<void> {
   if (process.getuid?.() !== 0)
     throw new Failure('denied', 'Only root may see and end the processes of users: try sudo.')
-  const directory = runtimeOf(settle(options))
+  const { privsep, state } = settle(options)
+  const directory = privsep?.runtime ?? defaultRuntime(state)
   const control = await openControl(runtimePlaces(directory).control).catch((error: unknown) => {
     if (!isFailure(error, 'unavailable')) throw error
     throw new Failure(

@@ -8,10 +8,11 @@ import { collect, withConfigOptions } from './options.js'
 import type { ConfigOptions } from './options.js'
 import { checkedGrants, noteUser, table, withState } from './state.js'
 import { addHomeVerbs, homeSettings, type HomeOptions } from './user-home.js'
+import { addUnixUserVerb, unixUserSettings, type UnixUserOptions } from './user-unix.js'
 import type { TableUserOptions, TableVerbs } from './table-user.js'
 import { askForNewPassword, print, readPasswordFromStdin } from './terminal.js'
 
-interface UserOptions extends ConfigOptions, HomeOptions {
+interface UserOptions extends ConfigOptions, HomeOptions, UnixUserOptions {
   readonly grant?: readonly string[]
   readonly passwordStdin?: boolean
   readonly json?: boolean
@@ -44,13 +45,14 @@ export function addUser(program: Command): void {
     .option('--grant <grant>', 'what the user may do; may be given again', collect)
     .option('--home <path>', 'what the user sees as the root, in place of what the configuration says; / for the root')
     .option('--quota <bytes>', 'how much may lie below the home, such as 5G')
+    .option('--unix-user <name>', 'the Unix user that it acts as under privilege separation')
     .addHelpText('after', help)
     .action(async (name: string, options: UserOptions) => {
       if (isOfTable(options)) return (await tableVerbs()).add(name, options, () => newPassword(options))
       const grants = checkedGrants(options.grant)
       await withState(options, async (state, config) => {
         const { accounts, hasher } = state
-        const at = homeSettings(name, options, config)
+        const at = { ...homeSettings(name, options, config), ...unixUserSettings(options) }
         // A name that is taken is found out before anybody types a password.
         if ((await accounts.find(name)) !== undefined)
           throw new Failure('exists', `There is a user ${JSON.stringify(name)} already.`)
@@ -110,6 +112,8 @@ export function addUser(program: Command): void {
     },
     report,
   )
+
+  addUnixUserVerb(named(user, 'unix-user', 'set the Unix user that a user acts as under privilege separation'), report)
 
   named(user, 'rm', 'remove a user').action(async (name: string, options: UserOptions) => {
     if (isOfTable(options)) return (await tableVerbs()).rm(name, options)
@@ -184,8 +188,8 @@ function report(options: UserOptions, account: Account, sentence: string): void 
 }
 
 /** An account without its hash. */
-function shown({ name, grants, disabled, created, home, quotaBytes }: Account): object {
-  return { name, grants, disabled, home, quotaBytes, created: new Date(created).toISOString() }
+function shown({ name, grants, disabled, created, home, quotaBytes, unixUser }: Account): object {
+  return { name, grants, disabled, home, quotaBytes, unixUser, created: new Date(created).toISOString() }
 }
 
 function row({ name, disabled, grants }: Account): readonly string[] {

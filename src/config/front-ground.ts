@@ -116,7 +116,8 @@ async function assemble(
   const forget = (uid: number): void => {
     const names = new Set([...book.drop(uid), ...users.drop(uid)])
     for (const name of names) {
-      footings.get(name)?.close()
+      // What is being hashed is given up.
+      void footings.get(name)?.close()
       footings.delete(name)
       remote.forget(name)
     }

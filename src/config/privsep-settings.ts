@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { resolve } from 'node:path'
 import { Failure } from '../core/failure.js'
 import { memberOf } from '../core/path.js'
 import type { StorePath } from '../core/path.js'
+import { defaultRuntime } from '../privsep/broker/runtime-directory.js'
 import type { PrivsepSettings } from '../privsep/settings.js'
 import type { LocalMount, MountSetting } from './mount-settings.js'
 import type { Settings } from './schema.js'
@@ -24,7 +24,7 @@ export function privsepSettings(
     user,
     authUser,
     records: records === undefined ? `${state}-records` : resolve(directory, records),
-    runtime: runtime === undefined ? usualRuntime(state) : resolve(directory, runtime),
+    runtime: runtime === undefined ? defaultRuntime(state) : resolve(directory, runtime),
     minimumUid,
     maximumUid,
     allowedGroups,
@@ -32,11 +32,6 @@ export function privsepSettings(
     ticketSeconds,
     workers: { max: workers.max, idleSeconds: workers.idleSeconds, memoryBytes: workers.memory },
   }
-}
-
-/** One for each state, so that several servers have a place of their own. */
-function usualRuntime(state: string): string {
-  return `/run/postern-${createHash('sha256').update(state).digest('hex').slice(0, 8)}`
 }
 
 /** Whether there is a directory for each Unix user: `{user}` stands for the name, a leading `{home}` for its home directory. */

@@ -44,11 +44,13 @@ export function authConfigOf({
 
 /** What the process on the network is told: no source of identities, no secret of one, and records in a place of its own. */
 export function frontSetupOf({ config, pair }: Setup & { readonly config: SeparatedConfig }): Setup {
-  const { catalog: _catalog, secret: _secret, privsep, file: _file, ...others } = config
+  const { privsep } = config
+  // The process on the network must not know these.
+  const own = Object.entries(config).filter(([key]) => key !== 'catalog' && key !== 'secret')
   const front = { runtime: privsep.runtime, idleSeconds: privsep.workers.idleSeconds }
   return {
     config: {
-      ...others,
+      ...(Object.fromEntries(own) as unknown as Config),
       file: undefined,
       identity: [],
       state: privsep.records,

@@ -1,3 +1,4 @@
+import { authEnvironment, bucketEnvironment } from '../../config/auth-environment.js'
 import { pamHelperCommand } from '../../config/pam-helper.js'
 import { readEnvironment } from '../../config/environment.js'
 import type { Config, ConfigSources } from '../../config/load.js'
@@ -37,11 +38,13 @@ export async function serveSeparated(config: Config, sources: ConfigSources): Pr
     pamHelperCommand: pamHelperCommand(),
     front: () => ({
       command: serverCommand('front'),
+      environment: bucketEnvironment(served.config, environment),
       input: JSON.stringify({ setup: frontSetupOf(served) }),
       descriptors: config.handed.map(({ fd }) => fd),
     }),
     auth: () => ({
       command: serverCommand('auth-process'),
+      environment: authEnvironment(served.config, environment),
       input: JSON.stringify({
         config: authConfigOf(served.config),
         runtime: separated.privsep.runtime,
@@ -84,7 +87,7 @@ export async function serveSeparated(config: Config, sources: ConfigSources): Pr
   return 0
 }
 
-/** What the processes may know of the environment: credentials of AWS among it, which mounts and sources are opened with. */
+/** What every process may know of the environment. */
 function kept(environment: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string>> {
   return Object.fromEntries(
     Object.entries(environment).filter(
