@@ -15,7 +15,9 @@ describe('the Unix user of a user', () => {
   it('is set with the user, changed, taken away and shown, and noted in the audit log', async () => {
     await using server = await startServer()
     const shown = async (): Promise<unknown> => {
-      const users = JSON.parse((await server.cli(['user', 'list', '--json'])).stdout) as readonly { unixUser?: string }[]
+      const users = JSON.parse((await server.cli(['user', 'list', '--json'])).stdout) as readonly {
+        unixUser?: string
+      }[]
       return users.map(({ unixUser }) => unixUser ?? null)
     }
     const add = ['user', 'add', 'alice', '--grant', 'rw:/**', '--unix-user', 'bob', '--password-stdin']
