@@ -38,6 +38,8 @@ export interface ConnectOptions extends UnixWorkerOptions {
 /** Entries of a full page, and a lot of names. */
 const answerBytes = 4 * 1024 * 1024
 const maxAtOnce = 1024
+/** Notes and last words: one that asks more often is read more slowly. */
+const maxPerSecond = 20_000
 const defaultSilenceMilliseconds = 10_000
 const looksPerSilence = 4
 
@@ -47,7 +49,8 @@ export async function connectWorker(path: string, { passing, ...options }: Conne
   if (passing === undefined) {
     // The broker waits for both; nothing comes over this one.
     const unused = await connectTo(path)
-    unused.unref().resume()
+    // Not read: what a process of a user sends here is nothing that anybody wants.
+    unused.unref()
     const worker = new UnixWorker((table) => openLink(socket, linkOptions(table, options)), false, options)
     void worker.closed.then(() => unused.destroy())
     return worker
@@ -70,6 +73,7 @@ function linkOptions(
     table,
     maxAnswerBytes: answerBytes,
     maxAtOnce,
+    maxPerSecond,
     ...(descriptors !== undefined && { descriptors }),
     ...(onFault !== undefined && { onFault }),
   }

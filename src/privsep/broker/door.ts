@@ -33,6 +33,8 @@ export interface Door {
 
 /** Worked on at once for one guest; more wait unread. */
 const maxAtOnce = 32
+/** No honest process asks so often. */
+const maxPerSecond = 2000
 const maxAnswerBytes = 256 * 1024
 
 /** Listens for links on a path. Rejects with `unavailable` where that cannot be done. */
@@ -51,7 +53,7 @@ export function openDoor({ path, owner, mostLinks, greet, log }: DoorOptions): P
     })
     const onFault = (err: unknown, name: string): void =>
       log.error({ err, name, path }, 'a request to the broker failed')
-    const link = openLink(socket, { table: guest.table, maxAnswerBytes, maxAtOnce, onFault })
+    const link = openLink(socket, { table: guest.table, maxAnswerBytes, maxAtOnce, maxPerSecond, onFault })
     links.add(link)
     guest.onOpen?.(link)
     void link.closed.then(({ how, why }) => {
