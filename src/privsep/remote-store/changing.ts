@@ -4,7 +4,7 @@ import { abortFailure, throwIfAborted } from '../../store/aborted.js'
 import { requireAttributes } from '../../store/local/write.js'
 import type { Entry, EntryChange, RemoveOptions, Transfer, Written } from '../../store/store.js'
 import type { Head } from '../wire/link.js'
-import { askPlainly, type Peer, type RemoteMount } from './peer.js'
+import { askPlainly, Patience, type Peer, type RemoteMount } from './peer.js'
 import { entryNoted, entryTold, writtenTold } from './told-entry.js'
 
 /** What changes names, by the process of a user, beside what writes bytes. */
@@ -87,6 +87,7 @@ export class RemoteChanges {
     const { mount } = this.#mount
     const op = ++this.#ops
     const giveUp = (): void => void peer.ask('give-up', { mount, op }).catch(() => undefined)
+    const patience = new Patience(peer, signal)
     signal?.addEventListener('abort', giveUp)
     try {
       const answered = await askPlainly(peer, name, { ...head, mount, op })
@@ -94,6 +95,7 @@ export class RemoteChanges {
     } catch (error) {
       throw signal?.aborted === true && isFailure(error, 'incomplete') ? abortFailure(signal) : error
     } finally {
+      patience.end()
       signal?.removeEventListener('abort', giveUp)
     }
   }

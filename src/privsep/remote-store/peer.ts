@@ -33,3 +33,28 @@ export async function askPlainly(peer: Peer, name: string, head: Head, options?:
   close(answered.descriptor, () => undefined)
   throw peer.distrust(`an open file with the answer to ${name}`)
 }
+
+/** An honest process has done so long after it was told that nobody waits any more. */
+const patienceMilliseconds = 60_000
+
+/** Has a process ended that goes on, or does not answer, long after the signal has aborted. `end` must be called. */
+export class Patience {
+  readonly #peer: Pick<Peer, 'distrust'>
+  readonly #signal: AbortSignal | undefined
+  #timer: NodeJS.Timeout | undefined
+  readonly #begin = (): void => {
+    this.#timer = setTimeout(() => this.#peer.distrust('does not give up'), patienceMilliseconds).unref()
+  }
+
+  constructor(peer: Pick<Peer, 'distrust'>, signal: AbortSignal | undefined) {
+    this.#peer = peer
+    this.#signal = signal
+    if (signal?.aborted === true) this.#begin()
+    else signal?.addEventListener('abort', this.#begin, { once: true })
+  }
+
+  end(): void {
+    this.#signal?.removeEventListener('abort', this.#begin)
+    clearTimeout(this.#timer)
+  }
+}

@@ -5,7 +5,7 @@ import { fileFailure } from '../../store/local/errors.js'
 import type { Taker } from '../../store/local/pour.js'
 import { writeAt } from '../../store/local/staging.js'
 import type { Answered, Head } from '../wire/link.js'
-import { askPlainly, type Peer } from './peer.js'
+import { askPlainly, Patience, type Peer } from './peer.js'
 
 /** Sent in one message, at most, where files cannot be passed; and so many messages are on their way at a time. */
 const messageBytes = 256 * 1024
@@ -24,6 +24,7 @@ export class Deposit {
   readonly #path: StorePath
   readonly #passes: boolean
   #taker: Taker | undefined
+  #patience: Patience | undefined
   #fd: number | undefined
 
   /** `passes` false for bytes that the other side has to see. */
@@ -36,6 +37,7 @@ export class Deposit {
 
   /** Begins it. Gives the answer. */
   async begin(name: string, head: Head, signal: AbortSignal | undefined): Promise<Head> {
+    this.#patience = new Patience(this.#peer, signal)
     return (await askPlainly(this.#peer, name, { ...head, op: this.#op }, { signal })).head
   }
 
@@ -69,6 +71,7 @@ export class Deposit {
   }
 
   end(): void {
+    this.#patience?.end()
     this.#letGo()
   }
 
