@@ -129,6 +129,8 @@ async function carryOut(peer: Peer, op: number, name: string, head: Head, { sign
   } catch (error) {
     if (signal?.aborted === true) await deposit.abandon()
     throw error
+  } finally {
+    deposit.end()
   }
 }
 
