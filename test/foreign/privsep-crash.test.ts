@@ -27,6 +27,9 @@ describeForeign('kill -9', privsepNeeds, () => {
     site = await openPrivsepSite()
     ;({ alice } = site)
     file = join(alice.home, 'f')
+    // From now on at the same port, also when another front listens there.
+    await site.server.stop()
+    await site.server.restart()
   })
 
   afterAll(() => site.dispose())
@@ -56,8 +59,9 @@ describeForeign('kill -9', privsepNeeds, () => {
     await connection.trySend(whole.subarray(0, ends[moment]))
     // Only to vary the moment; every outcome is looked at.
     if (moment === 'a moment later') await pause(8)
+    // One that was killed before may only be starting; whoever is remembered was answered without it.
+    await eventually(`there is a ${part}`, () => victims(part).length > 0)
     const pids = victims(part)
-    expect(pids.length).toBeGreaterThan(0)
     if (part === 'broker') await server.kill9()
     else for (const pid of pids) process.kill(pid, 'SIGKILL')
     if (part === 'broker' || part === 'front') connection.destroy()

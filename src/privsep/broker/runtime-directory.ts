@@ -56,6 +56,8 @@ export function makeRuntimeDirectory(directory: string, { front, auth }: ServerU
   mkdirSync(dirname(directory), { recursive: true, mode: 0o755 })
   checkFolderOf(directory)
   makeOwned(directory, 0, 0, 0o711)
+  // A broker that was killed has left it.
+  unlinkIfThere(places.control)
   makeOwned(places.front, 0, front.gid, 0o710)
   makeOwned(places.auth, 0, auth.gid, 0o710)
   makeOwned(places.door, auth.uid, front.gid, 0o2710)
