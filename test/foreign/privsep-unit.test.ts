@@ -1,13 +1,13 @@
 import { execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Server } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { eventually, run } from '../harness.js'
-import { installedProgram, openFolder } from '../privsep-server.js'
+import { installedProgram, openFolder, processesOf } from '../privsep-server.js'
 import { UnixUsers } from '../unix-users.js'
 import type { UnixUser } from '../unix-users.js'
 import { privsepNeeds, sitePassword, unixStack } from './privsep-site.js'
@@ -100,10 +100,12 @@ describeForeign('the systemd unit', needs, () => {
     return answer.status
   }
 
-  it('is understood by systemd', async () => {
+  it('is understood by systemd, and so is that of its socket', async () => {
     const known = join(folder, 'postern-privsep.service')
     writeFileSync(known, readFileSync(unit, 'utf8').replace(/^ExecStart=\S+/m, 'ExecStart=/bin/true'))
-    const { code, stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', known])
+    const socket = join(folder, 'postern-privsep.socket')
+    copyFileSync(unit.replace(/service$/, 'socket'), socket)
+    const { code, stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', known, socket])
     expect({ code, said: stdout + stderr }).toEqual({ code: 0, said: '' })
   })
 
@@ -125,16 +127,38 @@ describeForeign('the systemd unit', needs, () => {
     writeFileSync(file, readFileSync(file, 'utf8').replace(/}$/, ',"uniform403":true}'))
     child.kill('SIGHUP')
     await eventually('it is told that the reload is over', () => told.split('READY=1').length === 3)
+    const worker = processesOf(child.pid ?? 0).find(({ part }) => part === 'worker')?.pid ?? 0
+    // Without one of these rights setpriv says nothing, and takes nothing away.
+    expect(readFileSync(`/proc/${worker}/status`, 'utf8')).toMatch(/^CapBnd:\t0+$/m)
     const program = join(installedProgram(), 'bin/postern.js')
-    const asked = ['sessions', '--config', file]
-    expect(execFileSync(process.execPath, [program, ...asked], { encoding: 'utf8' })).toContain(alice.name)
-    execFileSync(process.execPath, [program, 'sessions', 'close', alice.name, ...asked.slice(1)])
+    const sessions = (...args: readonly string[]): string =>
+      execFileSync(process.execPath, [program, 'sessions', ...args, '--config', file], { encoding: 'utf8' })
+    const [shown] = JSON.parse(sessions('--json')) as readonly { readonly user: string; readonly openFiles: number }[]
+    expect(shown?.user).toBe(alice.name)
+    expect(shown?.openFiles).toBeGreaterThan(3)
+    // It does not see that its connection has ended, and must be killed.
+    process.kill(worker, 'SIGSTOP')
+    sessions('close', alice.name)
+    await eventually('it has been killed', () => processesOf(child.pid ?? 0).every(({ pid }) => pid !== worker))
     expect(await put(url, 'b.txt')).toBe(201)
     child.kill('SIGTERM')
     await eventually('it has ended', () => child.exitCode !== null, 40_000)
     expect([child.exitCode, child.signalCode]).toEqual([0, null])
     await eventually('it is told of the stop', () => told.includes('STOPPING=1'))
     expect([...told.matchAll(/(READY|RELOADING|STOPPING)=1/g)].map(([, word]) => word)).toEqual(['READY', 'RELOADING', 'READY', 'STOPPING']) // prettier-ignore
+  })
+
+  it('starts again after all was killed, where the folders of the processes are left', async () => {
+    const child = start('127.0.0.1:0')
+    await eventually('it serves', () => /^listening /m.test(said) || child.exitCode !== null, 20_000)
+    child.kill('SIGKILL')
+    await eventually('it has ended', () => child.signalCode !== null)
+    expect(readdirSync(join(folder, 'run/door'))).not.toEqual([])
+    said = ''
+    const next = start('127.0.0.1:0')
+    await eventually('it serves again', () => /^listening /m.test(said) || next.exitCode !== null, 20_000)
+    expect(said).toMatch(/^listening /m)
+    expect(await put(/^listening (\S+)$/m.exec(said)?.[1] ?? '', 'd.txt'), said).toBe(201)
   })
 
   it('takes the socket of a socket unit', async () => {
