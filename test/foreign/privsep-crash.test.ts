@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -157,7 +157,7 @@ describeForeign('what one user does to the other', privsepNeeds, () => {
 
 /** What a process of bob could say that has been taken over, by what stands in the file `mode` in his home. */
 const hostile = `
-import { readFileSync, openSync } from 'node:fs'
+import { readFileSync, openSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { Socket } from 'node:net'
 const settings = JSON.parse(readFileSync(0, 'utf8'))
@@ -176,6 +176,7 @@ const addon = () => createRequire(import.meta.url)('../native/postern-' + proces
 const kinds = { directory: '/', device: '/dev/zero' }
 let pending = Buffer.alloc(0)
 link.on('data', (piece) => {
+  writeFileSync(settings.home + '/asked-' + mode, '')
   if (mode === 'silence') return
   if (mode === 'noise') return void link.write(Buffer.from(Array.from({ length: 4096 }, () => Math.floor(Math.random() * 256))))
   if (mode === 'huge') return void link.write(Buffer.from([255, 255, 255, 255, 0, 0, 0, 9, 1, 2, 3]))
@@ -197,6 +198,9 @@ link.on('data', (piece) => {
 })
 `
 
+/** Those that live for long first: each that dies young makes the next one wait. */
+const hostileModes = ['silence', 'ticket-only', 'lies', 'noise', 'huge', 'nobody-asked', 'unknown', 'not-json', 'flood', 'directory', 'device', 'no-descriptor'] as const // prettier-ignore
+
 describeForeign('a worker that was taken over', privsepNeeds, () => {
   let site: PrivsepSite
   let program = ''
@@ -210,30 +214,42 @@ describeForeign('a worker that was taken over', privsepNeeds, () => {
     await rm(program, { recursive: true, force: true })
   })
 
-  it.each(['noise', 'huge', 'nobody-asked', 'unknown', 'not-json', 'flood', 'directory', 'device', 'no-descriptor', 'lies', 'ticket-only', 'silence'])(
+  it.each(hostileModes)(
     'which answers with %s: neither front nor broker falls over, and alice is served',
     async (mode) => {
       const { alice, bob, server, ask } = site
       makeFile(join(bob.home, 'mode'), bob, 0o600, mode)
       expect((await server.cli(['sessions', 'close', bob.name])).code).toBe(0)
       const standing = server.processes().filter(({ part }) => part === 'broker' || part === 'front' || part === 'auth')
-      const asked = Promise.all(
-        [['GET'], ['PROPFIND'], ['PUT', 'x']].map(([method = '', body]) => ask(bob, method, `/home/${bob.name}/x`, { headers: { Depth: '0' }, ...(body !== undefined && { body }) })), // prettier-ignore
-      )
-      for (let n = 0; n < 10; n += 1) {
+      const over = { is: false }
+      const ways = [['GET'], ['PROPFIND'], ['PUT', 'x']] as const
+      const asked = (async () => {
+        // After one that died young there is a pause.
+        for (const end = Date.now() + 60_000; !existsSync(join(bob.home, `asked-${mode}`)); await pause(50)) {
+          expect(Date.now(), 'it was asked').toBeLessThan(end)
+          const answers = ways.map(([method, body]) => ask(bob, method, `/home/${bob.name}/x`, { headers: { Depth: '0' }, ...(body !== undefined && { body }) })) // prettier-ignore
+          // One that answers pings may be at slow work: only its own user waits, for as long as that likes.
+          if (mode === 'ticket-only') for (const answer of answers) void answer.catch(() => undefined)
+          else
+            for (const { status, text } of await Promise.all(answers)) {
+              expect([403, 404, 409, 500, 503]).toContain(status)
+              expect(text).not.toMatch(/root:x|secret of/)
+            }
+        }
+      })().finally(() => {
+        over.is = true
+      })
+      for (let n = 0; n < 10 || !over.is; n += 1) {
         const begun = performance.now()
         expect((await ask(alice, 'GET', `/home/${alice.name}/own.txt`)).text).toBe('of alice')
         expect(performance.now() - begun).toBeLessThan(5000)
       }
-      for (const { status, text } of await asked) {
-        expect([403, 404, 409, 500, 503]).toContain(status)
-        expect(text).not.toMatch(/root:x|secret of/)
-      }
+      await asked
       const now = server.processes()
       for (const each of standing) expect(now).toContainEqual(each)
     },
     120_000,
-  ) // prettier-ignore
+  )
 })
 
 function isThere(pid: number): boolean {
