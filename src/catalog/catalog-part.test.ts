@@ -21,7 +21,11 @@ describe('a part of a catalog', () => {
       expect(stranger.glance?.('g', ['n']) ?? [undefined]).toEqual([undefined])
       expect(stranger.glanceList?.('g', '') ?? []).toEqual([])
     }
-    expect((await one.getAll('g', ['n', 'm', 'k'])).map((item) => Buffer.from(item?.value ?? []).toString())).toEqual(['v', 'v', 'v'])
+    expect((await one.getAll('g', ['n', 'm', 'k'])).map((item) => Buffer.from(item?.value ?? []).toString())).toEqual([
+      'v',
+      'v',
+      'v',
+    ])
     expect(await one.add('g', 'count', 0, new Date(Date.now() + 60_000))).toBe(5)
   })
 
