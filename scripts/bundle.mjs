@@ -24,6 +24,28 @@ const typesWithExtension = {
   },
 }
 
+/** What is loaded at every start, without what the small programs share with it: those load no more than they need. */
+let startModules
+function isForStart(id, graph) {
+  if (startModules === undefined) {
+    const small = [
+      'src/auth/pam/serve-pam.ts',
+      'src/auth/password-formats/check-thread.ts',
+      'src/privsep/worker/main.ts',
+    ]
+    startModules = reached('src/cli/main.ts', graph)
+    for (const entry of small) for (const module of reached(entry, graph)) startModules.delete(module)
+  }
+  return startModules.has(id)
+}
+
+/** All modules that one imports, and they; what is imported only when it is needed is not among them. */
+function reached(entry, graph) {
+  const found = new Set([join(root, entry)])
+  for (const id of found) for (const imported of graph.getModuleInfo(id)?.importedIds ?? []) found.add(imported)
+  return found
+}
+
 const bundle = await rolldown({
   cwd: root,
   input: {
@@ -34,6 +56,7 @@ const bundle = await rolldown({
     'check-thread': 'src/auth/password-formats/check-thread.ts',
   },
   platform: 'node',
+  preserveEntrySignatures: 'allow-extension',
   tsconfig: 'tsconfig.build.json',
   external: (id, importer) =>
     /^[^./]/.test(id) && !importer?.includes(`${sep}node_modules${sep}`) && importer !== undefined && !bundled.has(id),
@@ -45,6 +68,11 @@ const bundle = await rolldown({
 })
 const { output } = await bundle.generate({
   format: 'esm',
+  // Without this, what several parts of the program share would be dozens of files, each of which costs time at every start.
+  codeSplitting: {
+    includeDependenciesRecursively: false,
+    groups: [{ debugName: 'start', name: (id, graph) => (isForStart(id, graph) ? 'start' : null) }],
+  },
   sourcemap: true,
   entryFileNames: '[name].js',
   chunkFileNames: '[name].js',
