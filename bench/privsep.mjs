@@ -23,6 +23,7 @@ const usage = `usage: node bench/privsep.mjs [options]       (as root)
   --seconds N     of a steady load (default: 3)
   --program FILE  bin/postern.js of an installation that users cannot write to (default: this checkout)
   --only LIST     of get1k, big, list, login, pam, two (default: all)
+  --pinned        all processes of a server on the second core, the load on the first: what one core does
   --record        also writes the report into bench/RESULTS.md
 `
 const { values } = parseArgs({
@@ -31,6 +32,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '3' },
     program: { type: 'string', default: fileURLToPath(new URL('../bin/postern.js', import.meta.url)) },
     only: { type: 'string', default: 'get1k,big,list,login,pam,two' },
+    pinned: { type: 'boolean', default: false },
     record: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -123,7 +125,10 @@ async function start(name, identity = 'htpasswd') {
   const port = await freePort()
   const state = mkdtempSync(join(work, 'state-'))
   chmodSync(state, 0o755)
-  const [command, ...args] = commandOf(name, port, state, identity)
+  const [command, ...args] = [
+    ...(values.pinned ? ['taskset', '-c', '1'] : []),
+    ...commandOf(name, port, state, identity),
+  ]
   const output = openSync(join(state, 'output'), 'a')
   const child = spawn(command, args, { cwd: state, stdio: ['ignore', output, output] })
   closeSync(output)
@@ -279,7 +284,7 @@ function report(found, rounds) {
   const machine = describeMachine()
   const lines = [
     `${new Date().toISOString().slice(0, 10)}, ${rounds} rounds in turn, \`durability: fast\`, ${execFileSync('apache2', ['-v'], { encoding: 'utf8' }).split('\n')[0].replace('Server version: ', '')}.`, // prettier-ignore
-    `${machine.cpu}, ${machine.memory} · ${machine.system} · Node ${machine.node}; all share all cores.`,
+    `${machine.cpu}, ${machine.memory} · ${machine.system} · Node ${machine.node}; ${values.pinned ? 'each server on one core, the load on the other' : 'all share all cores'}.`,
     '',
     `| ${['one machine, one run', ...gateways.map((name) => titles[name]), 'of postern', 'of Apache', 'goal'].join(' | ')} |`, // prettier-ignore
     '| --- | --- | --- | --- | --- | --- | --- |',
@@ -309,6 +314,7 @@ if (values.help || process.getuid() !== 0) {
 }
 try {
   compileGenerator()
+  if (values.pinned) execFileSync('taskset', ['-a', '-p', '-c', '0', String(process.pid)], { stdio: 'ignore' })
   makePlace()
   const rounds = Number(values.rounds)
   const text = report(await compare(rounds, values.only.split(',')), rounds)

@@ -225,7 +225,9 @@ describeForeign('a worker that was taken over', privsepNeeds, () => {
       const ways = [['GET'], ['PROPFIND'], ['PUT', 'x']] as const
       const asked = (async () => {
         // After one that died young there is a pause.
-        for (const end = Date.now() + 60_000; !existsSync(join(bob.home, `asked-${mode}`)); await pause(50)) {
+        const end = Date.now() + 60_000
+        while (!existsSync(join(bob.home, `asked-${mode}`))) {
+          await pause(50)
           expect(Date.now(), 'it was asked').toBeLessThan(end)
           const answers = ways.map(([method, body]) => ask(bob, method, `/home/${bob.name}/x`, { headers: { Depth: '0' }, ...(body !== undefined && { body }) })) // prettier-ignore
           // One that answers pings may be at slow work: only its own user waits, for as long as that likes.
