@@ -43,6 +43,28 @@ describe('a configuration that was loaded again', () => {
     expect(named({ root: 'a', state: 's' }, { mounts, state: 's' })).toEqual({ changed: ['mounts'], waiting: [] })
   })
 
+  it('waits with all that the processes of users know from their start on', () => {
+    const separated = { privsep: { umask: '002' }, state: 's' }
+    const before = load({ ...separated, mounts: [{ path: '/', local: 'a' }] })
+    const after = load({
+      ...separated,
+      privsep: { umask: '022' },
+      mounts: [{ path: '/', local: 'b' }],
+      uniform403: true,
+    })
+    const { config, changed, waiting } = changesBetween(before, after)
+    expect([changed, waiting]).toEqual([['uniform403'], ['mounts', 'privsep']])
+    expect([config.mounts, config.privsep]).toEqual([before.mounts, before.privsep])
+    for (const [one, other] of [
+      [before, load({ state: 's', mounts: [{ path: '/', local: 'a' }] })],
+      [load({ state: 's', mounts: [{ path: '/', local: 'a' }] }), before],
+    ] as const) {
+      const turned = changesBetween(one, other)
+      expect([turned.changed, turned.waiting]).toEqual([[], ['mounts', 'privsep']])
+      expect(turned.config.privsep).toEqual(one.privsep)
+    }
+  })
+
   it('takes other mounts at once', () => {
     const { changed, waiting } = changesBetween(
       load({ mounts: [{ path: '/', local: 'a' }] }),

@@ -17,8 +17,10 @@ const liveLimits: readonly string[] = ['listedMembers', 'stopSeconds']
 /** Compares what is served with what was loaded. */
 export function changesBetween(served: Config, loaded: Config): Changes {
   const limits = { ...served.limits, ...pick(loaded.limits, liveLimits) }
+  // Processes of users know their mounts by number from the start on, and the broker what each process may do.
+  const ofBroker = served.privsep === undefined && loaded.privsep === undefined ? [] : ['mounts', 'root', 'privsep']
   const config: Config = {
-    ...swapped(loaded, served, ['catalog', 'secret']),
+    ...swapped(loaded, served, ['catalog', 'secret', ...ofBroker]),
     state: served.state,
     workers: served.workers,
     limits,
