@@ -237,7 +237,7 @@ describe.skipIf(process.getuid?.() !== 0)('a broker (for root only)', () => {
         message: 'not-allowed',
       })
       await link.closed
-      await until(() => !isThere(pid))
+      await until(() => !isThere(pid) && told.length > 0)
       expect(told).toContainEqual({ name: 'closed', user: alice, uid: idsOf(alice).uid })
       await expect(front.ask('worker', { ticket })).rejects.toMatchObject({ kind: 'denied' })
     })
