@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { isFailure } from '../../core/failure.js'
 import { toPath } from '../../core/path.js'
 import type { PartRooms } from '../../store/part-rooms.js'
+import { canStartAsOthers } from '../../../test/other-users.js'
 import { WriteWorkers } from '../../../test/write-workers.js'
 import { RemotePartRooms } from './parts.js'
 
@@ -26,7 +27,7 @@ async function kindOf(work: Promise<unknown>): Promise<string> {
   }
 }
 
-describe.skipIf(process.getuid?.() !== 0)('rooms for parts of a user', () => {
+describe.skipIf(!canStartAsOthers())('rooms for parts of a user', () => {
   let workers: WriteWorkers
   let root: string
 
