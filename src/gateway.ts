@@ -31,6 +31,7 @@ import type { OriginLock } from './gateway/origin-lock.js'
 import type { RequestLimits } from './gateway/request-limits.js'
 import { surfaceOf } from './gateway/surface.js'
 import type { SurfaceName } from './gateway/surface.js'
+import type { CallerPages } from './protocol/admin/caller-pages.js'
 import { healthPath, readyPath, type OwnPages } from './protocol/admin/index.js'
 import type { Protocol, Session } from './protocol/protocol.js'
 import type { BucketCors } from './protocol/s3/buckets/cors-answers.js'
@@ -55,6 +56,8 @@ export interface GatewayOptions {
   readonly uploadLimits?: UploadLimits | undefined
   readonly surfaces: Readonly<Record<SurfaceName, Protocol>>
   readonly ownPages: OwnPages
+  /** Those below `/-/` for which a caller logs in as for files; absent: there are none. */
+  readonly callerPages?: CallerPages | undefined
   /** What each listener speaks, by its name; everything where it is not listed. */
   readonly spoken: ReadonlyMap<string, readonly SurfaceName[]>
   /** Hosts, and all below them, that speak S3 whatever else their listener speaks. */
@@ -130,8 +133,8 @@ class OneGateway implements Gateway {
     } catch (error) {
       response =
         error instanceof Failure
-          ? this.#refuse(error, request, protocol, notes)
-          : this.#fault(error, request, protocol, notes)
+          ? this.#refuse(error, request, this.#speakerOf(notes, protocol), notes)
+          : this.#fault(error, request, this.#speakerOf(notes, protocol), notes)
     }
     const shared = corsHeaders(request, this.#options.crossOrigin)
     return withHeaders(
@@ -154,6 +157,11 @@ class OneGateway implements Gateway {
     return allows || shared.length === 0 ? own : shared
   }
 
+  /** Our own pages are for programs and browsers, which know no XML of WebDAV. */
+  #speakerOf({ surface }: RequestNotes, protocol: Protocol): Protocol {
+    return surface === 'own' ? this.#options.surfaces.http : protocol
+  }
+
   finished(exchange: FinishedExchange): void {
     const notes = this.#notes.get(exchange.request)
     this.#options.limits?.finished(exchange, notes?.user)
@@ -161,7 +169,7 @@ class OneGateway implements Gateway {
   }
 
   async #answer(request: HttpRequest, protocol: Protocol, notes: RequestNotes, signed: Signed): Promise<HttpResponse> {
-    const { crossOrigin, ownPages, hosts, originLock, limits } = this.#options
+    const { crossOrigin, ownPages, callerPages, hosts, originLock, limits } = this.#options
     hosts?.(request)
     originLock?.(request)
     const allowed = preflight(request, crossOrigin)
@@ -174,8 +182,10 @@ class OneGateway implements Gateway {
     if (isOwn) {
       notes.surface = 'own'
       const page = await ownPages(request, target.path)
-      if (page === undefined) throw new Failure('not-found', 'There is no such page.')
-      return page
+      if (page !== undefined) return page
+      const callerPage = callerPages?.(target.path)
+      if (callerPage === undefined) throw new Failure('not-found', 'There is no such page.')
+      return await this.#answerKnown(request, notes, (session) => callerPage(request, target, session))
     }
     if (notes.surface === 's3') {
       signed.target = target
@@ -183,11 +193,26 @@ class OneGateway implements Gateway {
     }
     const { links } = this.#options
     const linked = links === undefined || links.length === 0 ? undefined : await openedBy(links, request, target)
+    return await this.#answerKnown(
+      request,
+      notes,
+      (session) => protocol.handle(request, linked?.target ?? target, session),
+      linked,
+    )
+  }
+
+  /** Logs the caller in, unless a link says who it is, and answers with what it holds. */
+  async #answerKnown(
+    request: HttpRequest,
+    notes: RequestNotes,
+    answer: (session: Session) => Promise<HttpResponse>,
+    linked?: OpenedLink,
+  ): Promise<HttpResponse> {
     const identity = linked?.identity ?? (await this.#options.authenticator.authenticate(request))
     notes.user = principalOf(identity)
-    limits?.enterAs(notes.user, request)
+    this.#options.limits?.enterAs(notes.user, request)
     try {
-      return await protocol.handle(request, linked?.target ?? target, await this.#session(identity, notes))
+      return await answer(await this.#session(identity, notes))
     } catch (error) {
       // Whoever has not said who they are can be asked to.
       if (identity.source === 'anonymous' && isFailure(error, 'denied'))

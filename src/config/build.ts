@@ -18,6 +18,7 @@ import { createRequestLimits } from '../gateway/request-limits.js'
 import type { RequestLimits } from '../gateway/request-limits.js'
 import { createHostList } from '../gateway/host-list.js'
 import { createOriginLock } from '../gateway/origin-lock.js'
+import { createCallerPages } from '../protocol/admin/caller-pages.js'
 import { createGuardPage } from '../protocol/admin/guard-page.js'
 import { createOwnPages } from '../protocol/admin/index.js'
 import { createUsersCalls } from '../protocol/admin/users.js'
@@ -239,6 +240,7 @@ function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: () => P
       }),
       ...(users && { users }),
     }),
+    callerPages: createCallerPages({}),
     spoken: new Map(config.listen.map(({ name, surfaces }) => [name, surfaces])),
     s3Hosts: s3.hosts,
     basePath: config.basePath,
