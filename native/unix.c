@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include "addon.h"
 #ifdef __linux__
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -261,7 +263,62 @@ static napi_value seclude(napi_env env, napi_callback_info info) {
 #endif
 }
 
+#ifdef __linux__
+static int bound(const struct sockaddr *address, socklen_t length) {
+  const int on = 1, off = 0;
+  int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -errno;
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      (address->sa_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) ||
+      bind(fd, address, length) != 0 || listen(fd, SOMAXCONN) != 0) {
+    int error = errno;
+    close(fd);
+    return -error;
+  }
+  return fd;
+}
+#endif
+
+/* listenTcp(address, port): a socket that listens, for another process to accept from. The address is in numbers; "::" is all of both kinds. */
+static napi_value listen_tcp(napi_env env, napi_callback_info info) {
+#ifdef __linux__
+  napi_value values[ARGUMENTS];
+  char host[INET6_ADDRSTRLEN + 4];
+  arguments(env, info, values);
+  const int port = integer(env, values[1]);
+  if (!text(env, values[0], host, sizeof host) || port < 0 || port > 65535) return small(env, -EINVAL);
+  struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+  if (inet_pton(AF_INET, host, &four.sin_addr) == 1)
+    return small(env, bound((const struct sockaddr *)&four, sizeof four));
+  if (inet_pton(AF_INET6, host, &six.sin6_addr) == 1) return small(env, bound((const struct sockaddr *)&six, sizeof six));
+  return small(env, -EINVAL);
+#else
+  (void)info;
+  return small(env, -ENOSYS);
+#endif
+}
+
+/* portOf(fd): of a socket that listens. */
+static napi_value port_of(napi_env env, napi_callback_info info) {
+#ifdef __linux__
+  napi_value values[ARGUMENTS];
+  struct sockaddr_storage address;
+  socklen_t length = sizeof address;
+  arguments(env, info, values);
+  if (getsockname(integer(env, values[0]), (struct sockaddr *)&address, &length) != 0) return small(env, -errno);
+  if (address.ss_family == AF_INET) return small(env, ntohs(((struct sockaddr_in *)&address)->sin_port));
+  if (address.ss_family == AF_INET6) return small(env, ntohs(((struct sockaddr_in6 *)&address)->sin6_port));
+  return small(env, -EINVAL);
+#else
+  (void)info;
+  return small(env, -ENOSYS);
+#endif
+}
+
 const struct function unix_functions[] = {
+    {"listenTcp", listen_tcp},
+    {"portOf", port_of},
     {"connectUnix", connect_unix},
     {"sendDescriptor", send_descriptor},
     {"receiveDescriptor", receive_descriptor},

@@ -42,8 +42,14 @@ export function authConfigOf({
   }
 }
 
-/** What the process on the network is told: no source of identities, no secret of one, and records in a place of its own. */
-export function frontSetupOf({ config, pair }: Setup & { readonly config: SeparatedConfig }): Setup {
+/**
+ * What the process on the network is told: no source of identities, no secret of one, and records in a place of its own.
+ * `opened` are the listeners whose sockets it is started with, behind those that this process was started with.
+ */
+export function frontSetupOf(
+  { config, pair }: Setup & { readonly config: SeparatedConfig },
+  opened: readonly { readonly listener: string }[],
+): Setup {
   const { privsep } = config
   // The process on the network must not know these.
   const own = Object.entries(config).filter(([key]) => key !== 'catalog' && key !== 'secret')
@@ -55,16 +61,17 @@ export function frontSetupOf({ config, pair }: Setup & { readonly config: Separa
       identity: [],
       state: privsep.records,
       warnings: [],
-      handed: handedOn(config),
+      handed: handedOn(config, opened),
       front,
     },
     ...(pair && { pair }),
   }
 }
 
-/** The sockets that this process was started with, as the one on the network has them: from 3 on, in the same order. */
-function handedOn({ handed }: Config): Config['handed'] {
-  return handed.map(({ name }, index) => ({ fd: 3 + index, name }))
+/** The sockets that the process on the network is started with: from 3 on, in this order. */
+function handedOn({ handed }: Config, opened: readonly { readonly listener: string }[]): Config['handed'] {
+  const all = [...handed.map(({ name }) => ({ name })), ...opened.map(({ listener }) => ({ name: listener, listener }))]
+  return all.map((socket, index) => ({ fd: 3 + index, ...socket }))
 }
 
 /** What processes of users serve, by their numbers. */

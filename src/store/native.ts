@@ -106,6 +106,10 @@ export interface AccountCalls {
 export interface ProcessCalls {
   /** Connects to a socket with a name in the filesystem, and gives a descriptor that is not blocking. */
   connectUnix(path: string): number
+  /** A TCP socket that listens and from which this process accepts nothing, closed in programs that it runs; the address in numbers, `::` for all of both kinds. */
+  listenTcp(address: string, port: number): number
+  /** The port of such a socket. */
+  portOf(descriptor: number): number
   /** Sends a copy of an open file with a number; EAGAIN while the other side has not taken many that were sent before. */
   sendDescriptor(channel: number, descriptor: number, number: number): number
   /**
@@ -195,4 +199,4 @@ export function loadNative(): NativeCalls | undefined {
 }
 
 /** Raised together with `ABI` in native/postern.c. */
-const nativeAbi = 10
+const nativeAbi = 11

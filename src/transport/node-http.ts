@@ -162,7 +162,7 @@ class NodeTransport implements Transport {
     const { handed = [], shared = false, trust } = this.#options
     const { at, name, mode } = listener
     const found: Listening[] = []
-    for (const socket of socketsFor(at, handed)) {
+    for (const socket of socketsFor(listener, handed)) {
       const via = { listener: name, secure: listener.tls !== undefined, trust, unix: false }
       const server = this.#serverFor(listener, via)
       const { url, unix } = await openEndpoint(server, at, socket, { secure: via.secure, shared, mode })

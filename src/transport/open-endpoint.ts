@@ -9,6 +9,8 @@ import { freeSocketPath } from './unix-socket.js'
 export interface HandedSocket {
   readonly fd: number
   readonly name: string
+  /** For this listener alone, in place of the endpoint that it names. */
+  readonly listener?: string
 }
 
 /** Where a server listens, once it does. */
@@ -19,16 +21,20 @@ export interface Opened {
 }
 
 /**
- * The sockets to open for an endpoint: one, but for `systemd` as many as were handed over, under its name where it has one.
+ * The sockets to open for a listener: one, but for `systemd` as many as were handed over, under its name where it has one.
  * Throws `unavailable` where there is none.
  */
 export function socketsFor(
-  at: Endpoint,
+  { name: listener, at }: { readonly name: string; readonly at: Endpoint },
   handed: readonly HandedSocket[],
 ): readonly (ListenOptions & { readonly fd?: number })[] {
+  const own = handed.find((socket) => socket.listener === listener)
+  if (own !== undefined) return [{ fd: own.fd }]
   if (at.kind === 'unix') return [{ path: at.path }]
   if (at.kind === 'tcp') return [at.host === '' ? { port: at.port } : { port: at.port, host: at.host }]
-  const found = handed.filter(({ name }) => at.name === undefined || name === at.name)
+  const found = handed.filter(
+    (socket) => socket.listener === undefined && (at.name === undefined || socket.name === at.name),
+  )
   if (found.length === 0)
     throw new Failure(
       'unavailable',

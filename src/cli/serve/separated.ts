@@ -13,6 +13,8 @@ import { Failure } from '../../core/failure.js'
 import { openBroker } from '../../privsep/broker/broker.js'
 import type { Broker } from '../../privsep/broker/options.js'
 import { announce } from './announce.js'
+import { LowPorts } from './low-ports.js'
+import type { LowSockets } from './low-ports.js'
 import { notify } from './notify.js'
 import { onReloadOrder, untilTold } from './signals.js'
 
@@ -31,17 +33,25 @@ export async function serveSeparated(config: Config, sources: ConfigSources): Pr
   // A process that is started again begins with what is served then.
   let served: Setup & { readonly config: SeparatedConfig } = setupOf(separated)
   const { workerCommand, serverCommand, program } = programParts()
+  const lowPorts = await LowPorts.of(separated)
+  const noSockets: LowSockets = { sockets: [], close: () => undefined }
+  // What the process on the network has been started with.
+  let low = noSockets
   const broker = await openBroker({
     settings: separated.privsep,
     mounts: workerMounts(config),
     workerCommand,
     pamHelperCommand: pamHelperCommand(),
-    front: () => ({
-      command: serverCommand('front'),
-      environment: bucketEnvironment(served.config, environment),
-      input: JSON.stringify({ setup: frontSetupOf(served) }),
-      descriptors: config.handed.map(({ fd }) => fd),
-    }),
+    front: () => {
+      low = lowPorts?.open(served.config) ?? noSockets
+      return {
+        command: serverCommand('front'),
+        environment: bucketEnvironment(served.config, environment),
+        input: JSON.stringify({ setup: frontSetupOf(served, low.sockets) }),
+        descriptors: [...config.handed, ...low.sockets].map(({ fd }) => fd),
+        onStarted: () => low.close(),
+      }
+    },
     auth: () => ({
       command: serverCommand('auth-process'),
       environment: authEnvironment(served.config, environment),
@@ -70,7 +80,7 @@ export async function serveSeparated(config: Config, sources: ConfigSources): Pr
         const setup = { ...next, config: requireSeparated(next.config) }
         await broker.apply({
           auth: { config: authConfigOf(setup.config) },
-          front: { setup: frontSetupOf(setup) },
+          front: { setup: frontSetupOf(setup, low.sockets) },
         })
         served = setup
       } finally {

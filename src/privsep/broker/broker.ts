@@ -257,7 +257,13 @@ class RunningBroker implements Broker {
 
   #spawn(user: ProcessUser, plan: ProcessPlan, name: string): Spawned {
     const { environment, audit } = this.#options
-    const spawned = spawnAs(user, { ...plan, environment: { ...environment, ...plan.environment } })
+    const { onStarted, ...options } = plan
+    let spawned: Spawned
+    try {
+      spawned = spawnAs(user, { ...options, environment: { ...environment, ...plan.environment } })
+    } finally {
+      onStarted?.()
+    }
     audit({
       what: 'process',
       result: 'done',

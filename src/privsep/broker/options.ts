@@ -34,6 +34,8 @@ export interface ProcessPlan {
   readonly input?: string
   /** Its descriptors from 3 on, such as sockets that listen. */
   readonly descriptors?: readonly number[]
+  /** Called once it has been started with them, or could not be. */
+  readonly onStarted?: () => void
 }
 
 export interface ServerUsers {
