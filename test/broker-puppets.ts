@@ -56,6 +56,7 @@ process.stdin.on('end', () => {
     if (name === 'complain') { console.error(head.text); send({ answer: ask }) }
     if (name === 'stand-still') { send({ answer: ask }); setImmediate(() => { for (;;); }) }
     if (name === 'take') { kept.push(Buffer.alloc(head.bytes, 1)); send({ answer: ask }) }
+    if (name === 'look') { fs.stat(head.path, () => undefined); send({ answer: ask }) }
     if (name === 'stay') { process.exit = () => undefined; setInterval(() => undefined, 1e6); send({ answer: ask }) }
   })
 })

@@ -61,6 +61,9 @@ interface Worker {
   process: Spawned | undefined
   /** Why it was told to end. */
   ending: string | undefined
+  /** Since when it should be gone. */
+  readonly overdue: Promise<void>
+  readonly isDue: () => void
   workedTicks: number
   workedAt: number
 }
@@ -68,6 +71,8 @@ interface Worker {
 const fetchMilliseconds = 2000
 /** For one that was left to end by itself. */
 const leaveMilliseconds = 2000
+/** One that was killed is gone by then, unless the kernel keeps it: its user can bring that about, by a file system of theirs. */
+const dieMilliseconds = 2000
 const roomMilliseconds = 1000
 const watchMilliseconds = 1000
 /** One that dies sooner has died young. */
@@ -95,12 +100,13 @@ export class WorkerTable {
 
   /**
    * A place where the front fetches the two connections of a new worker, within two seconds; then the worker starts. One
-   * that the user had for this front before ends. Throws `unavailable` where there is no room, or theirs die young.
+   * that the user had for this front before ends. Throws `unavailable` where there is no room, theirs die young, or do not
+   * die at all.
    */
   async start(front: FrontEnd, user: ActiveUser): Promise<{ readonly path: string; readonly worker: number }> {
     const pause = this.#pauses.left(user.name)
     if (pause > 0) throw unavailable('The process of this user has ended just now.', Math.ceil(pause / 1000))
-    await this.#replace(front, user)
+    if (!(await this.#replace(front, user))) throw unavailable('The last process of this user does not end.', 10)
     await this.#room(front)
     if (this.#isClosed || front.isClosed || this.#options.users.find(user.name) !== user)
       throw unavailable('The process of this user cannot be started now.', 1)
@@ -124,11 +130,11 @@ export class WorkerTable {
     return true
   }
 
-  /** Ends all of a user, at once; resolves to how many they were when these are gone. */
+  /** Ends all of a user, at once; resolves to how many they were when these are gone, or killed without being gone. */
   async endUser(name: string, why: string): Promise<number> {
     const theirs = [...this.#workers.values()].filter(({ user }) => user.name === name)
     for (const worker of theirs) this.#end(worker, why)
-    await Promise.all(theirs.map(({ gone }) => gone))
+    await Promise.all(theirs.map(({ gone, overdue }) => Promise.race([gone, overdue])))
     return theirs.length
   }
 
@@ -160,7 +166,7 @@ export class WorkerTable {
     })
   }
 
-  /** Ends all; nothing is started any more. */
+  /** Ends all, as far as the kernel lets them go; nothing is started any more. */
   async close(): Promise<void> {
     this.#isClosed = true
     clearInterval(this.#watch)
@@ -168,9 +174,14 @@ export class WorkerTable {
     await Promise.all([...this.#workers.values()].map((worker) => this.#leave(worker, 'stop')))
   }
 
-  async #replace(front: FrontEnd, user: ActiveUser): Promise<void> {
+  /** False where one that the user had does not go. */
+  async #replace(front: FrontEnd, user: ActiveUser): Promise<boolean> {
     for (const worker of this.#workers.values())
-      if (worker.front === front && worker.user.name === user.name) await this.#leave(worker, 'replaced')
+      if (worker.front === front && worker.user.name === user.name) {
+        await this.#leave(worker, 'replaced')
+        if (this.#workers.has(worker.id)) return false
+      }
+    return true
   }
 
   async #room(front: FrontEnd): Promise<void> {
@@ -194,10 +205,24 @@ export class WorkerTable {
   #enter(front: FrontEnd, user: ActiveUser): Worker {
     const since = this.#options.clock.now()
     let leave = (): void => undefined
+    let isDue = (): void => undefined
     const gone = new Promise<void>((resolve) => (leave = resolve))
+    const overdue = new Promise<void>((resolve) => (isDue = resolve))
     const id = (this.#last += 1)
     const unset = { sockets: undefined, process: undefined, ending: undefined }
-    const worker: Worker = { id, user, front, since, gone, leave, ...unset, workedTicks: 0, workedAt: since }
+    const worker: Worker = {
+      id,
+      user,
+      front,
+      since,
+      gone,
+      leave,
+      overdue,
+      isDue,
+      ...unset,
+      workedTicks: 0,
+      workedAt: since,
+    }
     this.#workers.set(id, worker)
     return worker
   }
@@ -256,6 +281,7 @@ export class WorkerTable {
   }
 
   #end(worker: Worker, why: string): void {
+    if (worker.ending === undefined) setTimeout(worker.isDue, dieMilliseconds).unref()
     worker.ending ??= why
     if (worker.process === undefined) worker.sockets?.close()
     worker.process?.kill()
@@ -265,7 +291,7 @@ export class WorkerTable {
   async #leave(worker: Worker, why: string): Promise<void> {
     if (worker.process === undefined) this.#end(worker, why)
     const patience = setTimeout(() => this.#end(worker, why), leaveMilliseconds)
-    await worker.gone
+    await Promise.race([worker.gone, worker.overdue])
     clearTimeout(patience)
   }
 
