@@ -30,7 +30,7 @@
 #endif
 #include "addon.h"
 
-#define ABI 11
+#define ABI 12
 #define FACTS 16
 #define PATH_BYTES 4200
 #define NAME_BYTES 1100

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include "addon.h"
@@ -316,7 +317,33 @@ static napi_value port_of(napi_env env, napi_callback_info info) {
 #endif
 }
 
+/* sendDatagram(path, text): to the socket of that name, an abstract one where it begins with "@" (unix(7)); never waits. */
+static napi_value send_datagram(napi_env env, napi_callback_info info) {
+#ifdef __linux__
+  napi_value values[ARGUMENTS];
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char path[sizeof address.sun_path + 4], said[1024];
+  arguments(env, info, values);
+  if (!text(env, values[0], path, sizeof path) || !text(env, values[1], said, sizeof said)) return small(env, -ENAMETOOLONG);
+  size_t length = strlen(path);
+  if (length == 0 || length >= sizeof address.sun_path) return small(env, -ENAMETOOLONG);
+  memcpy(address.sun_path, path, length);
+  if (path[0] == '@') address.sun_path[0] = '\0';
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return small(env, -errno);
+  ssize_t sent = sendto(fd, said, strlen(said), MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&address,
+                        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+  int error = sent < 0 ? errno : 0;
+  close(fd);
+  return small(env, -error);
+#else
+  (void)info;
+  return small(env, -ENOSYS);
+#endif
+}
+
 const struct function unix_functions[] = {
+    {"sendDatagram", send_datagram},
     {"listenTcp", listen_tcp},
     {"portOf", port_of},
     {"connectUnix", connect_unix},

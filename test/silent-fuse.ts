@@ -58,7 +58,9 @@ export async function mountSilentFuse(
   let said = ''
   const saying = (word: string): Promise<void> =>
     new Promise((resolve, reject) => {
-      const look = (): void => void (said.includes(word) && resolve())
+      const look = (): void => {
+        if (said.includes(word)) resolve()
+      }
       python.stdout.on('data', look)
       python.once('exit', () => reject(new Error(`the file system has ended before it said ${word}: ${said}`)))
       look()

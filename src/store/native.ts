@@ -106,6 +106,8 @@ export interface AccountCalls {
 export interface ProcessCalls {
   /** Connects to a socket with a name in the filesystem, and gives a descriptor that is not blocking. */
   connectUnix(path: string): number
+  /** One message to a datagram socket with a name in the filesystem, or with an abstract one that is written with `@`. */
+  sendDatagram(path: string, message: string): number
   /** A TCP socket that listens and from which this process accepts nothing, closed in programs that it runs; the address in numbers, `::` for all of both kinds. */
   listenTcp(address: string, port: number): number
   /** The port of such a socket. */
@@ -199,4 +201,4 @@ export function loadNative(): NativeCalls | undefined {
 }
 
 /** Raised together with `ABI` in native/postern.c. */
-const nativeAbi = 11
+const nativeAbi = 12

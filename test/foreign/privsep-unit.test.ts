@@ -21,16 +21,19 @@ function settings(name: string): readonly string[] {
   return lines.flatMap(([, value = '']) => value.split(/\s+/))
 }
 
-/** Prints what comes to a datagram socket, which Node cannot open. */
+/** Prints what comes to a datagram socket, which Node cannot open, and which process has sent it. */
 const receive = `
-import socket, sys
+import socket, struct, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
 s.bind(sys.argv[1])
 print("bound")
-while True: print(s.recv(1000).decode())
+while True:
+    said, ancillary, _, _ = s.recvmsg(1000, socket.CMSG_SPACE(12))
+    print(said.decode(), "from", struct.unpack("iii", ancillary[0][2])[0])
 `
 
-const needs = [...privsepNeeds, 'program: systemd-analyze', 'program: systemd-notify', 'program: python3'] as const
+const needs = [...privsepNeeds, 'program: systemd-analyze', 'program: python3'] as const
 
 describeForeign('the systemd unit', needs, () => {
   let folder: string
@@ -153,6 +156,9 @@ describeForeign('the systemd unit', needs, () => {
     expect([child.exitCode, child.signalCode]).toEqual([0, null])
     await eventually('it is told of the stop', () => told.includes('STOPPING=1'))
     expect([...told.matchAll(/(READY|RELOADING|STOPPING)=1/g)].map(([, word]) => word)).toEqual(['READY', 'RELOADING', 'READY', 'STOPPING']) // prettier-ignore
+    // To hear more than its main process, systemd would have to hear those of users, which are in the same unit.
+    expect(settings('NotifyAccess')).toEqual(['main'])
+    expect(new Set([...told.matchAll(/ from (\d+)$/gm)].map(([, pid]) => Number(pid)))).toEqual(new Set([child.pid]))
   })
 
   it('starts again after all was killed, where the folders of the processes are left', async () => {
