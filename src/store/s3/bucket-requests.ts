@@ -12,6 +12,11 @@ export interface BucketRequest extends Omit<AwsRequest, 'path' | 'hostname' | 'u
   readonly key?: string
 }
 
+export interface BucketAnswer extends AwsAnswer {
+  /** Of an error: what a policy must allow for the request. */
+  readonly right?: string
+}
+
 /** Where services differ in how they want conditions to be said. */
 export interface Dialect {
   /** ETags in conditions on what is written: RFC 9110 wants quotes, some services know them only without. */
@@ -63,17 +68,19 @@ export class BucketRequests {
   }
 
   /** Gives errors as well. */
-  send(request: BucketRequest): Promise<AwsAnswer> {
-    return this.#client.send(this.#located(request))
+  async send(request: BucketRequest): Promise<BucketAnswer> {
+    const answer = await this.#client.send(this.#located(request))
+    return isSuccess(answer) ? answer : { ...answer, right: rightFor(request) }
   }
 
   /** The same for an answer whose body may be long. */
-  open(request: BucketRequest): Promise<OpenAnswer> {
-    return this.#client.open(this.#located(request))
+  async open(request: BucketRequest): Promise<BucketAnswer & OpenAnswer> {
+    const answer = await this.#client.open(this.#located(request))
+    return isSuccess(answer) ? answer : { ...answer, right: rightFor(request) }
   }
 
   /** Throws for errors. */
-  async done(request: BucketRequest): Promise<AwsAnswer> {
+  async done(request: BucketRequest): Promise<BucketAnswer> {
     const answer = await this.send(request)
     if (!isSuccess(answer)) throw this.failure(answer)
     return answer
@@ -83,7 +90,7 @@ export class BucketRequests {
     return this.#client.presign(this.#located(request), expiresSeconds)
   }
 
-  failure(answer: Pick<AwsAnswer, 'status' | 'headers' | 'bytes' | 'code'>): Failure {
+  failure(answer: Pick<BucketAnswer, 'status' | 'headers' | 'bytes' | 'code' | 'right'>): Failure {
     return failureOf(answer, this.settings)
   }
 
@@ -137,6 +144,25 @@ export class BucketRequests {
       unsigned: this.#isTrustedWay,
       ...(this.#hostname !== undefined && { hostname: this.#hostname }),
     }
+  }
+}
+
+/** The action of IAM that a request needs ("Actions, resources, and condition keys for Amazon S3"). */
+function rightFor({ method, key, query = {}, headers = {} }: BucketRequest): string {
+  if (key === undefined) {
+    if (method === 'POST') return 's3:DeleteObject'
+    return 'uploads' in query ? 's3:ListBucketMultipartUploads' : 's3:ListBucket'
+  }
+  const isOfUpload = 'uploadId' in query
+  switch (method) {
+    case 'HEAD':
+      return 's3:GetObject, and s3:ListBucket, without which a missing object looks forbidden,'
+    case 'GET':
+      return isOfUpload ? 's3:ListMultipartUploadParts' : 's3:GetObject'
+    case 'DELETE':
+      return isOfUpload ? 's3:AbortMultipartUpload' : 's3:DeleteObject'
+    default:
+      return 'x-amz-copy-source' in headers ? 's3:PutObject and s3:GetObject' : 's3:PutObject'
   }
 }
 

@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto'
 import { Failure, isFailure } from '../../core/failure.js'
 import { answeredAt, conditionHeaders, isSuccess, longSilence } from './bucket-requests.js'
 import type { BucketRequests, Dialect } from './bucket-requests.js'
-import { factsOf } from './object-facts.js'
+import { maxKeyBytes } from './keys.js'
+import { factsOf, writtenEtag } from './object-facts.js'
 import { openObject } from './open-object.js'
+import { isForbidden } from './service-errors.js'
 import type {
   CopyOptions,
   GetOptions,
@@ -24,7 +26,16 @@ import type {
   WriteCondition,
 } from './service.js'
 import { abortUpload, beginUpload, completeUpload, copyPart, listUploads, putPart } from './service-uploads.js'
-import { fitsXml, readFields, readListPage, readRemovalFailures, removalBody, timeOf, unquoted } from './service-xml.js'
+import {
+  fitsXml,
+  goesRound,
+  readFields,
+  readListPage,
+  readRemovalFailures,
+  removalBody,
+  timeOf,
+  unquoted,
+} from './service-xml.js'
 
 /** What a store needs of a bucket, over HTTP. */
 export class BucketService implements S3Service {
@@ -39,13 +50,15 @@ export class BucketService implements S3Service {
   }
 
   async head(key: string, signal?: AbortSignal): Promise<ObjectFacts | undefined> {
+    if (this.#isTooLong(key)) return undefined
     const answer = await this.#requests.send({ method: 'HEAD', key, signal })
     if (answer.status === 404) return undefined
     if (!isSuccess(answer)) throw this.#requests.failure(answer)
     return factsOf(answer.headers)
   }
 
-  get(key: string, options?: GetOptions): Promise<OpenObject> {
+  async get(key: string, options?: GetOptions): Promise<OpenObject> {
+    if (this.#isTooLong(key)) throw new Failure('not-found', 'There is no such object.')
     return openObject(this.#requests, key, options)
   }
 
@@ -58,7 +71,7 @@ export class BucketService implements S3Service {
       body: bytes,
       signal,
     })
-    if (isSuccess(answer)) return { etag: unquoted(answer.headers.etag ?? ''), modified: answeredAt(answer) }
+    if (isSuccess(answer)) return { etag: writtenEtag(answer.headers), modified: answeredAt(answer) }
     const failure = this.#conditional(this.#requests.failure(answer), condition, answer.code)
     // An attempt whose answer was lost may have fulfilled the condition that a later one then found unfulfilled.
     if (failure.kind === 'precondition' && answer.mayHaveBeenDone) {
@@ -134,7 +147,7 @@ export class BucketService implements S3Service {
     }
     for (const key of keys.filter((each) => !fitsXml(each)))
       await this.remove(key, signal && { signal }).catch((error: unknown) => {
-        if (!isFailure(error, 'denied', 'locked')) throw error
+        if (!isForbidden(error) && !isFailure(error, 'locked')) throw error
         failures.push({ key, code: 'AccessDenied' })
       })
     return failures
@@ -143,6 +156,7 @@ export class BucketService implements S3Service {
   async list(request: ListRequest): Promise<ListPage> {
     const base = this.#requests.settings.prefix
     const { prefix = '', delimiter, after, token, max, signal } = request
+    if (this.#isTooLong(prefix)) return { objects: [], prefixes: [], token: undefined }
     const query: Record<string, string> = { 'list-type': '2', 'encoding-type': 'url' }
     if (base + prefix !== '') query['prefix'] = this.#requests.absolute(prefix)
     if (delimiter !== undefined) query['delimiter'] = delimiter
@@ -150,6 +164,7 @@ export class BucketService implements S3Service {
     if (token !== undefined) query['continuation-token'] = token
     if (max !== undefined) query['max-keys'] = String(max)
     const page = readListPage((await this.#requests.done({ method: 'GET', query, signal })).bytes)
+    if (page.token !== undefined && page.token === token) throw goesRound()
     return {
       objects: page.objects.flatMap((object) => {
         const key = this.#requests.relative(object.key)
@@ -201,6 +216,12 @@ export class BucketService implements S3Service {
 
   async close(): Promise<void> {
     this.#requests.close()
+  }
+
+  /** Nothing can be there: services call it a mistake to ask. Names in NFD are longer than those that a client has sent. */
+  #isTooLong(key: string): boolean {
+    const { prefix } = this.#requests.settings
+    return (prefix.length + key.length) * 3 > maxKeyBytes && Buffer.byteLength(prefix + key) > maxKeyBytes
   }
 
   /** For services that do not: a change between this look and the copy goes unseen. */

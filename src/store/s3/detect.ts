@@ -3,6 +3,7 @@ import { Failure, isFailure } from '../../core/failure.js'
 import { amazonDialect } from './bucket-requests.js'
 import type { BucketRequests, Dialect } from './bucket-requests.js'
 import { BucketService } from './bucket-service.js'
+import { isForbidden } from './service-errors.js'
 import type { S3Abilities, S3Service } from './service.js'
 
 export interface Detected {
@@ -76,7 +77,7 @@ async function ownNamesOf(requests: BucketRequests, key: string): Promise<Dialec
     await plain.put(key, [])
     return '.postern-'
   } catch (error) {
-    if (!isFailure(error, 'denied', 'invalid')) throw error
+    if (!isForbidden(error) && !isFailure(error, 'invalid')) throw error
     const other = new BucketService(requests.speaking({ ...amazonDialect, ownNames: '_postern-' }), noAbilities)
     await may(other.put(key, []), 'write objects', 's3:PutObject')
     return '_postern-'
@@ -205,7 +206,7 @@ async function holds(request: Promise<unknown>): Promise<boolean | undefined> {
     return true
   } catch (error) {
     if (isFailure(error, 'precondition')) return false
-    if (isFailure(error, 'unsupported', 'conflict', 'invalid', 'not-found', 'denied')) return undefined
+    if (isFailure(error, 'unsupported', 'conflict', 'invalid', 'not-found')) return undefined
     if (isFailure(error, 'unavailable') && error.retryAfterSeconds === refusedSeconds) return undefined
     throw error
   }
@@ -219,7 +220,7 @@ async function may<Result>(request: Promise<Result>, what: string, rights: strin
   try {
     return await request
   } catch (error) {
-    if (!isFailure(error, 'denied')) throw error
+    if (!isForbidden(error)) throw error
     throw new Failure('unavailable', `The storage service does not let this server ${what}: it needs ${rights}.`, {
       retryAfterSeconds: 60,
       cause: error,

@@ -5,6 +5,7 @@ import type { Act, ScriptedServer } from '../../../test/scripted-server.js'
 import type { Failure } from '../../core/failure.js'
 import { isFailure } from '../../core/failure.js'
 import { openS3Service } from './http-service.js'
+import { isForbidden } from './service-errors.js'
 import type { S3Service } from './service.js'
 import { parseS3Url } from './settings.js'
 
@@ -48,7 +49,11 @@ const object = (content: string, etag = md5(content)): Readonly<Record<string, s
 
 describe('what the service says', () => {
   it.each([
-    [s3Error(403, 'AccessDenied'), 'denied', /does not allow/],
+    // Not `denied`: the caller may do it, this server may not; to log in as somebody else would not help.
+    [s3Error(403, 'AccessDenied'), 'unavailable', /does not let this server/],
+    [answer(403), 'unavailable', /does not let this server/],
+    [answer(401), 'unavailable', /does not let this server/],
+    [answer(404, '<html>no such page</html>'), 'unavailable', /refuses/],
     [s3Error(403, 'QuotaExceeded'), 'no-space', /no room/],
     [s3Error(507, 'XMinioStorageFull'), 'no-space', /no room/],
     [answer(507), 'no-space', /no room/],
@@ -91,13 +96,67 @@ describe('what the service says', () => {
     expect(await kindOf(service.beginUpload('k'))).toBe('unavailable')
   })
 
+  it('names the right that is missing to the log, and not to the client', async () => {
+    server.play(s3Error(403, 'AccessDenied'))
+    const upload = { key: 'k', id: 'u' }
+    const cases: [() => Promise<unknown>, string][] = [
+      [() => service.put('k', []), 's3:PutObject'],
+      [() => service.get('k'), 's3:GetObject'],
+      [() => service.head('k'), 's3:GetObject, and s3:ListBucket'],
+      [() => service.list({}), 's3:ListBucket'],
+      [() => service.remove('k'), 's3:DeleteObject'],
+      [() => service.removeMany(['k']), 's3:DeleteObject'],
+      [() => service.copy('a', 'k'), 's3:PutObject and s3:GetObject'],
+      [() => service.beginUpload('k'), 's3:PutObject'],
+      [() => service.abortUpload(upload), 's3:AbortMultipartUpload'],
+      [() => service.listUploads()[Symbol.asyncIterator]().next(), 's3:ListBucketMultipartUploads'],
+    ]
+    for (const [work, right] of cases) {
+      const failure = await failureOf(work())
+      expect(failure).toMatchObject({ kind: 'unavailable', retryAfterSeconds: 60 })
+      expect(failure.message).not.toContain('s3:')
+      expect(String(failure.cause)).toContain(`needs ${right}`)
+      expect(isForbidden(failure)).toBe(true)
+    }
+  })
+
+  it('is no success where a proxy answers in its place', async () => {
+    server.play(answer(200, '<html>welcome</html>'))
+    expect(await kindOf(service.put('k', [Buffer.from('x')]))).toBe('unavailable')
+    expect(await kindOf(service.putPart({ key: 'k', id: 'u' }, 1, [Buffer.from('x')]))).toBe('unavailable')
+    server.play(answer(404, '<html>no such page</html>'))
+    expect(await kindOf(service.list({}))).toBe('unavailable')
+    expect(await kindOf(service.get('k'))).toBe('unavailable')
+  })
+
+  it('is not taken for the part of an object where it is another', async () => {
+    const other = { ...object('0123'), 'content-range': 'bytes 0-3/10' }
+    server.play(answer(206, '0123', other))
+    expect(await kindOf(service.get('k', { range: { start: 4, end: 8 } }))).toBe('unavailable')
+  })
+
+  it('ends, also where its pages go round', async () => {
+    const page =
+      '<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken></ListBucketResult>'
+    server.play(answer(200, page))
+    expect((await service.list({})).token).toBe('t')
+    expect(await kindOf(service.list({ token: 't' }))).toBe('unavailable')
+    const uploads =
+      '<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker></ListMultipartUploadsResult>'
+    server.play(answer(200, uploads))
+    const walk = async (): Promise<void> => {
+      for await (const found of service.listUploads()) expect(found).toEqual([])
+    }
+    expect(await kindOf(walk())).toBe('unavailable')
+  })
+
   it('is an error where a success turns out to be one', async () => {
     server.play(s3Error(200, 'AccessDenied'))
-    expect(await kindOf(service.copy('a', 'b'))).toBe('denied')
-    expect(await kindOf(service.completeUpload({ key: 'a', id: 'u' }, []))).toBe('denied')
+    expect(await kindOf(service.copy('a', 'b'))).toBe('unavailable')
+    expect(await kindOf(service.completeUpload({ key: 'a', id: 'u' }, []))).toBe('unavailable')
     const from = { key: 'a', etag: md5('a'), range: { start: 0, end: 1 } }
-    expect(await kindOf(service.copyPart({ key: 'a', id: 'u' }, 1, from))).toBe('denied')
-    expect(await kindOf(service.removeMany(['a']))).toBe('denied')
+    expect(await kindOf(service.copyPart({ key: 'a', id: 'u' }, 1, from))).toBe('unavailable')
+    expect(await kindOf(service.removeMany(['a']))).toBe('unavailable')
   })
 
   it('may begin with white space, as long work does', async () => {
@@ -105,7 +164,7 @@ describe('what the service says', () => {
     server.play(answer(200, `${' \n'.repeat(10_000)}${body}`))
     expect((await service.completeUpload({ key: 'a', id: 'u' }, [])).etag).toBe('e')
     server.play(answer(200, `${' \n'.repeat(10_000)}<Error><Code>AccessDenied</Code></Error>`))
-    expect(await kindOf(service.completeUpload({ key: 'a', id: 'u' }, []))).toBe('denied')
+    expect(await kindOf(service.completeUpload({ key: 'a', id: 'u' }, []))).toBe('unavailable')
   })
 
   it('leaves out headers that are no printable ASCII', async () => {
@@ -122,6 +181,23 @@ describe('what the service says', () => {
   it('may be 404 for If-Match of what is gone', async () => {
     server.play(s3Error(404, 'NoSuchKey'))
     expect(await kindOf(service.put('k', [], { condition: { etag: md5('x') } }))).toBe('precondition')
+  })
+})
+
+describe('a key longer than any can be', () => {
+  // 1,000 bytes as a client sends it, twice that in NFD, where others may have left it.
+  const long = `${'한'.repeat(80)}/`.repeat(4).normalize('NFD')
+
+  it('is nothing, and nobody is asked', async () => {
+    server.play(s3Error(400, 'KeyTooLongError'))
+    expect(await service.head(long)).toBeUndefined()
+    expect(await service.list({ prefix: long })).toEqual({ objects: [], prefixes: [], token: undefined })
+    expect(await kindOf(service.get(long))).toBe('not-found')
+    expect(server.taken).toHaveLength(0)
+    // The prefix of the settings counts too: `base/`.
+    expect(await service.head('k'.repeat(1020))).toBeUndefined()
+    expect(server.taken).toHaveLength(0)
+    expect(await kindOf(service.put('k'.repeat(1020), []))).toBe('invalid')
   })
 })
 
@@ -294,13 +370,15 @@ describe('the start', () => {
 
 describe('what is written', () => {
   it('carries the storage class and the encryption of the settings, and else neither', async () => {
+    server.play(answer(200, '', { etag: '"e"' }))
     await service.put('k', [])
     expect(Object.keys(server.taken[0]?.headers ?? {}).filter((name) => /storage|encryption/.test(name))).toEqual([])
     await service.close()
     service = await open('&default_storage_class=GLACIER_IR&server_side_encryption=aws:kms&aws_sse_kms_key_id=key')
     const upload = '<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>'
     const copied = `<CopyObjectResult><ETag>"e"</ETag><LastModified>2026-11-22T23:00:00.999Z</LastModified></CopyObjectResult>`
-    server.play(answer(200), answer(200, upload), answer(200, copied), answer(200))
+    const put = answer(200, '', { etag: '"e"' })
+    server.play(put, answer(200, upload), answer(200, copied), put)
     await service.put('k', [])
     await service.beginUpload('k')
     expect((await service.copy('a', 'k')).modified).toBe(Date.parse(modified))

@@ -21,13 +21,25 @@ export function factsOf(headers: IncomingHttpHeaders): ObjectFacts {
   const range = /^bytes \d+-\d+\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1]
   const size = Number(range ?? headers['content-length'] ?? Number.NaN)
   const modified = parseHttpDate(headers['last-modified'])
-  if (!Number.isSafeInteger(size) || modified === undefined || headers.etag === undefined)
-    throw new Failure('unavailable', 'The storage service does not say what S3 says of an object.', {
-      retryAfterSeconds: 60,
-    })
+  if (!Number.isSafeInteger(size) || modified === undefined || headers.etag === undefined) throw unsaid()
   const own: Record<string, string> = {}
   for (const [name, value] of Object.entries(headers))
     if (typeof value === 'string' && (kept.has(name) || name.startsWith('x-amz-meta-')) && /^[\x20-\x7e]*$/.test(value))
       own[name] = value
   return { size, etag: unquoted(headers.etag), modified, headers: own }
+}
+
+/**
+ * The ETag of what has just been written. Throws `unavailable` without one: then it was not S3 that has answered, but some
+ * proxy whose page of success says nothing of the object.
+ */
+export function writtenEtag({ etag }: IncomingHttpHeaders): string {
+  if (etag === undefined || etag === '') throw unsaid()
+  return unquoted(etag)
+}
+
+function unsaid(): Failure {
+  return new Failure('unavailable', 'The storage service does not say what S3 says of an object.', {
+    retryAfterSeconds: 60,
+  })
 }

@@ -25,10 +25,14 @@ export async function openObject(
     try {
       const facts = factsOf(answer.headers)
       if (etag !== undefined && facts.etag !== etag) throw new Failure('precondition', 'The object is another by now.')
-      if ('range' in headers && answer.status !== 206)
-        throw new Failure('unavailable', 'The storage service does not give parts of objects.', {
-          retryAfterSeconds: 60,
-        })
+      if ('range' in headers && (answer.status !== 206 || startOf(answer.headers['content-range']) !== start))
+        throw new Failure(
+          'unavailable',
+          'The storage service does not give the parts of objects that it is asked for.',
+          {
+            retryAfterSeconds: 60,
+          },
+        )
       return { facts, body }
     } catch (error) {
       body.close()
@@ -43,6 +47,11 @@ export async function openObject(
     reopen: async (start, end) => (await open(start, end, facts.etag)).body,
   })
   return { facts, bytes: body.bytes(), close: () => body.close() }
+}
+
+function startOf(range: string | undefined): number | undefined {
+  const start = /^bytes (\d+)-/.exec(range ?? '')?.[1]
+  return start === undefined ? undefined : Number(start)
 }
 
 interface Opened {

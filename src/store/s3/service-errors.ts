@@ -1,4 +1,4 @@
-import { Failure } from '../../core/failure.js'
+import { Failure, isFailure } from '../../core/failure.js'
 import type { FailureDetails, FailureKind } from '../../core/failure.js'
 import type { AwsAnswer } from '../aws/aws-client.js'
 
@@ -8,7 +8,10 @@ export interface ErrorPlace {
   readonly region: string
 }
 
-type ErrorAnswer = Pick<AwsAnswer, 'status' | 'headers' | 'bytes' | 'code'>
+type ErrorAnswer = Pick<AwsAnswer, 'status' | 'headers' | 'bytes' | 'code'> & {
+  /** What a policy must allow for the request; told to the log. */
+  readonly right?: string | undefined
+}
 
 interface Meaning {
   readonly kind: FailureKind
@@ -27,7 +30,12 @@ const elsewhere: Meaning = {
   message: 'The bucket is in another region than the settings say.',
   retryAfterSeconds: 60,
 }
-const denied: Meaning = { kind: 'denied', message: 'The storage service does not allow this.' }
+/** No fault of the caller's: another login would not help, and a 403 would say that it might. */
+const forbidden: Meaning = {
+  kind: 'unavailable',
+  message: 'The storage service does not let this server do that.',
+  retryAfterSeconds: 60,
+}
 
 /** What the error codes of S3 are here ("Error responses", Amazon S3 API Reference; the last ones are of Ceph, MinIO and Postern). */
 const meanings: Readonly<Record<string, Meaning>> = {
@@ -37,9 +45,9 @@ const meanings: Readonly<Record<string, Meaning>> = {
   PreconditionFailed: { kind: 'precondition', message: 'The object is another by now.' },
   ConditionalRequestConflict: { kind: 'precondition', message: 'The object is being changed by somebody else.' },
   InvalidRange: { kind: 'bad-range', message: 'The object is shorter than that.' },
-  AccessDenied: denied,
-  AllAccessDisabled: denied,
-  AccountProblem: denied,
+  AccessDenied: forbidden,
+  AllAccessDisabled: forbidden,
+  AccountProblem: forbidden,
   InvalidObjectState: { kind: 'denied', message: 'The object is archived: restore it first.' },
   ObjectLocked: { kind: 'locked', message: 'The object is locked.' },
   InvalidAccessKeyId: wrongCredentials,
@@ -106,7 +114,7 @@ export function errorCodeOf(bytes: Uint8Array): string | undefined {
 
 /** The failure that an error of the service is. Never shows what its body says to a client: that goes into the cause. */
 export function failureOf(answer: ErrorAnswer, { bucket, region }: ErrorPlace): Failure {
-  const code = answer.code === undefined || answer.code === '' ? byStatus[answer.status] : answer.code
+  const code = answer.code === undefined || answer.code === '' ? statusCode(answer) : answer.code
   const cause = new Error(causeText(answer))
   if (code === 'NoSuchBucket')
     return new Failure('unavailable', `There is no bucket ${bucket}: make it, or change the settings.`, {
@@ -116,6 +124,10 @@ export function failureOf(answer: ErrorAnswer, { bucket, region }: ErrorPlace): 
   const meaning = code === undefined ? undefined : meanings[code]
   if (meaning === undefined)
     return new Failure('unavailable', 'The storage service refuses the request.', { retryAfterSeconds: 60, cause })
+  if (meaning === forbidden) {
+    cause.name = forbiddenName
+    if (answer.right !== undefined) cause.message += `; this server needs ${answer.right} in bucket ${bucket}`
+  }
   const details: FailureDetails = {
     cause,
     ...(meaning.retryAfterSeconds !== undefined && { retryAfterSeconds: meaning.retryAfterSeconds }),
@@ -130,6 +142,18 @@ export function failureOf(answer: ErrorAnswer, { bucket, region }: ErrorPlace): 
     return new Failure(meaning.kind, meaning.message, { ...details, ...(Number.isSafeInteger(size) && { size }) })
   }
   return new Failure(meaning.kind, meaning.message, details)
+}
+
+const forbiddenName = 'AccessDenied'
+
+/** Whether a failure is the service's refusal to let this server do something that it knows and is able to do. */
+export function isForbidden(error: unknown): error is Failure {
+  return isFailure(error, 'unavailable') && error.cause instanceof Error && error.cause.name === forbiddenName
+}
+
+/** The page of a proxy says nothing of objects: with a body of another kind, 404 is not that there is none. */
+function statusCode({ status, bytes }: ErrorAnswer): string | undefined {
+  return status === 404 && bytes.length > 0 ? undefined : byStatus[status]
 }
 
 function regionNamedBy({ headers, bytes }: ErrorAnswer): string | undefined {

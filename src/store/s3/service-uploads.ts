@@ -3,6 +3,7 @@ import { Failure, isFailure } from '../../core/failure.js'
 import type { AwsAnswer } from '../aws/aws-client.js'
 import { answeredAt, conditionHeaders, isSuccess, longSilence } from './bucket-requests.js'
 import type { BucketRequests } from './bucket-requests.js'
+import { writtenEtag } from './object-facts.js'
 import type {
   ObjectFacts,
   ObjectHeaders,
@@ -12,7 +13,7 @@ import type {
   Upload,
   WriteCondition,
 } from './service.js'
-import { completionBody, readFields, readUploadsPage, unquoted } from './service-xml.js'
+import { completionBody, goesRound, readFields, readUploadsPage, unquoted } from './service-xml.js'
 
 interface Part {
   readonly number: number
@@ -49,7 +50,7 @@ export async function putPart(
 ): Promise<string> {
   const query = { partNumber: String(number), uploadId: id }
   const { headers } = await requests.done({ method: 'PUT', key, query, body: bytes, signal })
-  return unquoted(headers.etag ?? '')
+  return writtenEtag(headers)
 }
 
 /** UploadPartCopy. Where the service does not look at the ETag of the source, it is looked at afterwards. */
@@ -165,6 +166,7 @@ export async function* listUploads(
     })
     if (own.length > 0) yield own
     if (next === undefined) return
+    if (next.key === markers['key-marker'] && next.id === markers['upload-id-marker']) throw goesRound()
     markers = { 'key-marker': next.key, 'upload-id-marker': next.id }
   }
 }

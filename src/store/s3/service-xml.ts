@@ -141,6 +141,11 @@ function readRoot(bytes: Uint8Array, name: string): XmlElement {
   return root
 }
 
+/** Of a listing whose next page is the one that was asked for: it would never end. */
+export function goesRound(): Failure {
+  return unreadable(new Error('a page of a listing names itself as the next one'))
+}
+
 function unreadable(cause?: unknown): Failure {
   return new Failure('unavailable', 'The storage service has answered with something else than S3 does.', {
     retryAfterSeconds: 60,

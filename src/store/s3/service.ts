@@ -3,7 +3,7 @@ import type { ByteRange } from '../store.js'
 /**
  * What a store needs of an S3 service, one bucket of it, below one prefix. Keys are relative to that prefix and as S3 has
  * them: any text, never decoded. Every method throws only `Failure`: `unavailable` (with `retryAfterSeconds`) where the
- * service cannot be reached, is throttling or fails after all retries; `denied` where it says AccessDenied; `no-space` where
+ * service cannot be reached, is throttling, fails after all retries or says AccessDenied (`isForbidden`); `no-space` where
  * a quota is used up; `incomplete` where the signal aborts; and what is said beside each. Retries are inside.
  */
 export interface S3Service {

@@ -12,6 +12,7 @@ import { fileKey } from './keys.js'
 import { type Found, findPresent, type FoundFile, lookAtTarget, type Target, type TargetPresent } from './look.js'
 import { ObjectSink } from './object-sink.js'
 import { removeOne } from './remove.js'
+import { isForbidden } from './service-errors.js'
 import { maxObjectBytesAtOnce } from './service.js'
 import { written } from './write.js'
 
@@ -59,7 +60,8 @@ async function moveInTurn(context: S3Context, from: StorePath, to: StorePath, op
     }
   } catch (error) {
     // The source is there for sure only where the service said no. A copy too many is better than none.
-    if (created && isFailure(error, 'denied', 'locked')) await removeOne(context, to).catch(() => undefined)
+    if (created && (isForbidden(error) || isFailure(error, 'locked')))
+      await removeOne(context, to).catch(() => undefined)
     throw error
   }
   return { ...copy.written, created }

@@ -25,7 +25,7 @@ export interface Span {
 
 /**
  * Copies everything below a directory, but not its own marker, whatever the keys are; what has the target's name by now
- * stays, and what vanishes meanwhile is passed over. Throws `denied` where the service refuses one, `unsupported` where a
+ * stays, and what vanishes meanwhile is passed over. Throws what `isForbidden` knows where the service refuses one, `unsupported` where a
  * key would be too long.
  */
 export async function copyKeys(

@@ -9,6 +9,7 @@ import { headersOf } from './entries.js'
 import { findPresent, type FoundDirectory } from './look.js'
 import { noteMove, settleBelow } from './move-journal.js'
 import { removeOne } from './remove.js'
+import { isForbidden } from './service-errors.js'
 import { copyKeys, removeCopied, removeKeysBelow, rollBack } from './tree-keys.js'
 import { moveOne } from './transfer.js'
 
@@ -125,7 +126,7 @@ async function claim(
 
 /** Members that cannot be copied are named by whoever goes on one by one. */
 function copyFailure(error: unknown, path: StorePath): unknown {
-  return isFailure(error, 'denied', 'invalid', 'too-large')
+  return isForbidden(error) || isFailure(error, 'denied', 'invalid', 'too-large')
     ? new Failure('unsupported', 'Some members cannot be copied.', { path, cause: error })
     : error
 }
