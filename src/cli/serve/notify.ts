@@ -15,7 +15,7 @@ export async function notify(state: ServiceState, log: Logger): Promise<void> {
   if (socket === undefined || socket === '') return
   const more = state === 'RELOADING=1' ? [`MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`] : []
   // This process itself: what a user's process says to systemd must not count.
-  if (loadNative()?.sendDatagram(socket, [state, ...more].join('\n')) === 0) return
+  if (loadNative()?.sendDatagram(socket, [state, `MAINPID=${process.pid}`, ...more].join('\n')) === 0) return
   const args = [`--pid=${process.pid}`, state, ...more]
   await new Promise<void>((resolve) => {
     execFile('systemd-notify', args, { timeout: 5000 }, (error) => {
