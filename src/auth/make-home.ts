@@ -7,7 +7,7 @@ import type { Store } from '../store/store.js'
 /** The caller whose home it is, and the whole store. */
 export interface HomeMaker {
   readonly store: Store
-  readonly locks: Pick<Locks, 'check'>
+  readonly locks: Pick<Locks, 'check' | 'commit'>
   readonly permit: Permit
   readonly holder: LockHolder
 }
@@ -22,17 +22,24 @@ export async function makeHome(home: StorePath, { store, locks, permit, holder }
   try {
     for (const path of [home, ...above].reverse()) {
       if ((await store.stat(path)) !== undefined) continue
-      await locks.check({ path, extent: 'self', membership: true }, holder)
-      await make(store, path)
+      const write = { path, extent: 'self', membership: true } as const
+      const commit = locks.commit([write])
+      try {
+        await commit.begin()
+        await locks.check(write, holder)
+        await make(store, path, commit.signal)
+      } finally {
+        commit.end()
+      }
     }
   } catch (error) {
     if (!isFailure(error, 'denied', 'locked', 'not-directory', 'no-parent')) throw error
   }
 }
 
-async function make(store: Store, path: StorePath): Promise<void> {
+async function make(store: Store, path: StorePath, signal: AbortSignal | undefined): Promise<void> {
   try {
-    await store.makeDirectory(path)
+    await store.makeDirectory(path, signal)
   } catch (error) {
     // Another request was faster.
     if (!isFailure(error, 'exists')) throw error

@@ -284,12 +284,12 @@ describeForeign('faults of a storage service', cephNeeds, () => {
     await fill()
     proxy.fault = ({ verb, key }) => (verb === 'Copy' && key.endsWith('/b/c') ? refused : undefined)
     const copied = await tree.copyTree(store, p('/d'), p('/e'), { overwrite: false })
-    expect(copied.failures.map(({ path, failure }) => [path, failure.kind])).toEqual([['/e/b/c', 'denied']])
+    expect(copied.failures.map(({ path, failure }) => [path, failure.kind])).toEqual([['/e/b/c', 'unavailable']])
     const expected = { '/d': '', '/d/a': 'one', '/d/b': '', '/d/b/c': 'two', '/empty': '' }
     expect(await all()).toEqual({ ...expected, '/e': '', '/e/a': 'one', '/e/b': '' })
     await calm.removeTree(p('/e'))
     const moved = await tree.moveTree(store, p('/d'), p('/e'), { overwrite: false })
-    expect(moved.failures.map(({ path, failure }) => [path, failure.kind])).toEqual([['/e/b/c', 'denied']])
+    expect(moved.failures.map(({ path, failure }) => [path, failure.kind])).toEqual([['/e/b/c', 'unavailable']])
     expect(await all()).toEqual({
       '/d': '',
       '/d/b': '',
