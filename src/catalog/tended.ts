@@ -9,7 +9,7 @@ export type { Records } from './moves.js'
 /**
  * A store whose locks and dead properties live and die with its files: they follow MOVE and COPY (RFC 4918 §9.8.2,
  * §9.9.1), end with DELETE, and a new file never inherits those of a forgotten one. The lock on a file that is replaced
- * by another file stays, for the resource at that URL goes on. What is still known of names below
+ * by another file stays, for the resource at that URL goes on; so do its properties, but for who could not read them. What is still known of names below
  * something that is gone is forgotten when a directory is made there.
  */
 export function tended(store: Store, records: Records): Store {
@@ -23,13 +23,16 @@ export function tended(store: Store, records: Records): Store {
     await together([locks.end(over), drop()])
   }
 
-  /** What is made where nothing was begins without properties. */
+  /** What is made where nothing was, or what its maker could not read, begins without properties. */
   async function fresh(
     path: StorePath,
     options: WriteOptions | undefined,
     make: (options: WriteOptions) => Promise<Written>,
   ): Promise<Written> {
-    const before = properties.look([path])
+    const before = properties.look([path]).then(async (all) => {
+      const [seen] = all
+      return { all, isHidden: seen?.version !== undefined && !(await store.permits('read', path)) }
+    })
     // Whoever fails earlier does not come to ask.
     before.catch(() => undefined)
     const beforeCommit = async (staged: Staged): Promise<void> => {
@@ -38,7 +41,8 @@ export function tended(store: Store, records: Records): Store {
       await before
     }
     const written = await make({ ...options, beforeCommit })
-    if (written.created) for (const seen of await before) await properties.replace(seen, [])
+    const { all, isHidden } = await before
+    if (written.created || isHidden) for (const seen of all) await properties.replace(seen, [])
     return written
   }
 
