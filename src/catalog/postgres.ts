@@ -101,7 +101,7 @@ function startFailure({ host, port }: PostgresTarget, error: unknown): unknown {
 }
 
 function reasonOf(error: Error): string {
-  if (error.message.includes('password must be')) return 'it asks for a password, and the URL has none'
+  if (error.message.includes('password must be')) return 'it asks for a password, and neither the URL nor PGPASSWORD has one'
   // Where a name has several addresses, the reasons are inside.
   const [first] = error instanceof AggregateError ? (error.errors as readonly unknown[]) : []
   return first instanceof Error ? first.message : error.message

@@ -1,6 +1,7 @@
 import { systemClock } from '../core/clock.js'
 import { dynamodbPlace } from './catalogs.js'
 import type { CatalogSettings } from './catalogs.js'
+import { readEnvironment } from './environment.js'
 
 /** What a database needs before Postern can keep its catalog there. */
 export interface CatalogMigration {
@@ -25,7 +26,7 @@ export async function migrateCatalog(
   if (setting === undefined) return undefined
   if ('postgres' in setting) {
     const { migratePostgres, planPostgresMigration, postgresTarget } = await import('../catalog/postgres.js')
-    const at = postgresTarget(setting.postgres)
+    const at = postgresTarget(setting.postgres, readEnvironment())
     const { from, to, statements } = await (apply ? migratePostgres : planPostgresMigration)({ at, clock: systemClock })
     return { database: at.dialect, from, to, steps: statements }
   }

@@ -58,8 +58,9 @@ async function openShared(
   warn: Warn,
 ): Promise<{ readonly catalog: Catalog; readonly skewMilliseconds: number }> {
   if ('postgres' in setting) {
-    const { openPostgresCatalog } = await import('../catalog/postgres.js')
-    return openPostgresCatalog({ at: setting.postgres, clock, warn, poolSize: setting.poolSize })
+    const { openPostgresCatalog, postgresTarget } = await import('../catalog/postgres.js')
+    const at = postgresTarget(setting.postgres, readEnvironment())
+    return openPostgresCatalog({ at, clock, warn, poolSize: setting.poolSize })
   }
   const { openDynamodbCatalog } = await import('../catalog/dynamodb.js')
   return openDynamodbCatalog({ ...(await dynamodbPlace(setting.dynamodb)), clock, log: { warn } })
@@ -82,5 +83,5 @@ export function shownCatalog({ catalog, state }: CatalogSettings): string {
   if (catalog === undefined) return `state in ${state}`
   if ('dynamodb' in catalog) return `catalog in the DynamoDB table ${catalog.dynamodb.table}`
   const url = new URL(catalog.postgres)
-  return `catalog in ${url.protocol === 'dsql:' ? 'Aurora DSQL' : 'PostgreSQL'} at ${url.host}`
+  return `catalog in ${url.protocol === 'dsql:' ? 'Aurora DSQL' : 'PostgreSQL'} at ${url.host || readEnvironment()['PGHOST']}`
 }

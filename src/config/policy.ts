@@ -113,7 +113,7 @@ function addCatalog({ catalog }: PolicySettings, needs: Needs): void {
     )
     return
   }
-  const { dialect, host, user } = postgresTarget(catalog.postgres)
+  const { dialect, host, user } = postgresTarget(catalog.postgres, needs.options.environment)
   if (dialect !== 'dsql') return
   const [cluster = '*', , region] = host.split('.')
   needs.add(processHolder, dsqlStatement(cluster, user === 'admin', needs.where(region)))

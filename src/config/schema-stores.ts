@@ -36,7 +36,7 @@ const mount = objectOf({
 export const mounts = listOf(mount).min(1, 'must not be empty').optional()
 
 const postgresUrl = text.refine(
-  (value) => /^(?:postgres(?:ql)?|dsql):\/\/[^\s/]/.test(value),
+  (value) => /^(?:postgres(?:ql)?:\/\/\S*|dsql:\/\/[^\s/]\S*)$/.test(value),
   'must be like postgres://USER:PASSWORD@HOST:PORT/DATABASE, or dsql://ID.dsql.REGION.on.aws',
 )
 

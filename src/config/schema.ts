@@ -90,7 +90,7 @@ export const configSchema = objectOf({
     type: '{ postgres, poolSize } or { dynamodb: { table, region, endpoint } }',
     default: 'a file in the state directory (SQLite)',
     description:
-      'Where users, keys, locks and properties are kept. With a shared one, any number of instances over the same stores are one server: PostgreSQL (`postgres://USER:PASSWORD@HOST/DATABASE`), Aurora DSQL (`dsql://ID.dsql.REGION.on.aws`, by the role of the process) or a DynamoDB table. `postern migrate` shows and makes the tables. It needs a `secret`.',
+      'Where users, keys, locks and properties are kept. With a shared one, any number of instances over the same stores are one server: PostgreSQL (`postgres://USER:PASSWORD@HOST/DATABASE`; what is left out is taken from `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGSSLMODE` and `PGSSLROOTCERT`), Aurora DSQL (`dsql://ID.dsql.REGION.on.aws`, by the role of the process) or a DynamoDB table. `postern migrate` shows and makes the tables. It needs a `secret`.',
     example: '{ postgres: "postgres://postern:secret@db.example.org/postern" }',
   }),
   secret: secret.meta({

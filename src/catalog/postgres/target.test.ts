@@ -60,7 +60,48 @@ it('takes sslmode as libpq does', () => {
   expect(tls(`sslmode=require&sslrootcert=${file}`)).toEqual({ mode: 'authority', authorities: 'PEM' })
   expect(tls(`sslmode=verify-full&sslrootcert=${file}`)).toEqual({ mode: 'verified', authorities: 'PEM' })
   expect(tls('sslmode=verify-full&sslrootcert=system')).toEqual({ mode: 'verified' })
+  // Who names authorities and nothing else does not mean "anybody will do".
+  expect(tls(`sslrootcert=${file}`)).toEqual({ mode: 'verified', authorities: 'PEM' })
+  expect(tls('sslrootcert=system')).toEqual({ mode: 'verified' })
+  for (const mode of ['disable', 'prefer', 'require', 'verify-ca'])
+    expect(() => tls(`sslmode=${mode}&sslrootcert=system`), mode).toThrow(/verify-full/)
   rmSync(directory, { recursive: true })
+})
+
+it('takes what a URL leaves out from the variables of libpq, and nothing else', () => {
+  const environment = {
+    PGHOST: 'db.example.org',
+    PGPORT: '6432',
+    PGUSER: 'postern',
+    PGPASSWORD: 'p/w',
+    PGDATABASE: 'files',
+    PGSSLMODE: 'verify-full',
+    PGSSLROOTCERT: 'system',
+  }
+  const named = {
+    dialect: 'postgres',
+    host: 'db.example.org',
+    port: 6432,
+    user: 'postern',
+    password: 'p/w',
+    database: 'files',
+    tls: { mode: 'verified' },
+  }
+  expect(postgresTarget('postgres://', environment)).toEqual(named)
+  expect(postgresTarget('postgres:///other', environment)).toEqual({ ...named, database: 'other' })
+  expect(postgresTarget('postgres://me:mine@h:1/d?sslmode=verify-full', environment)).toEqual({
+    ...named,
+    host: 'h',
+    port: 1,
+    user: 'me',
+    password: 'mine',
+    database: 'd',
+  })
+  expect(postgresTarget('postgres://u@h/d')).not.toHaveProperty('password')
+  for (const PGPORT of ['0', '65536', 'x', '1 '])
+    expect(() => postgresTarget('postgres://u@h', { ...environment, PGPORT })).toThrow(/PGPORT/)
+  const cluster = 'abcdefghijklmnopqrstuvwxyz.dsql.eu-west-1.on.aws'
+  expect(postgresTarget(`dsql://${cluster}`, environment)).toMatchObject({ host: cluster, port: 5432, user: 'admin' })
 })
 
 describe('Aurora DSQL', () => {

@@ -35,6 +35,9 @@ export interface DsqlSettings {
   readonly database?: string
 }
 
+/** `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGSSLMODE` and `PGSSLROOTCERT` (libpq, "Environment Variables"). */
+export type PostgresEnvironment = Readonly<Record<string, string | undefined>>
+
 const parameters = new Set(['sslmode', 'sslrootcert', 'host', 'user', 'password'])
 
 /** The words of libpq for `sslmode` (PostgreSQL documentation, chapter "SSL Support"). */
@@ -49,14 +52,15 @@ const tlsModes: ReadonlyMap<string, PostgresTls['mode']> = new Map([
 
 /**
  * Reads `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…&sslrootcert=FILE&host=SOCKET_DIRECTORY` and
- * `dsql://ID.dsql.REGION.on.aws[/DATABASE][?user=…]`. Throws `invalid` for anything else; no message holds the password.
+ * `dsql://ID.dsql.REGION.on.aws[/DATABASE][?user=…]`. What a URL of PostgreSQL leaves out is looked for in the environment,
+ * as libpq does. Throws `invalid` for anything else; no message holds the password.
  */
-export function postgresTarget(url: string): PostgresTarget {
+export function postgresTarget(url: string, environment: PostgresEnvironment = {}): PostgresTarget {
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   switch (parsed?.protocol) {
     case 'postgres:':
     case 'postgresql:':
-      return postgresOf(parsed)
+      return postgresOf(parsed, environment)
     case 'dsql:':
       return dsqlOf(parsed)
     default:
@@ -78,23 +82,32 @@ export function dsqlTarget({ endpoint, region, user = 'admin', database = 'postg
   }
 }
 
-function postgresOf(url: URL): PostgresTarget {
+function postgresOf(url: URL, environment: PostgresEnvironment): PostgresTarget {
   const given = parametersOf(url, parameters)
-  const host = given.get('host') ?? decoded(url.hostname.replace(/^\[(.*)\]$/, '$1'))
-  const user = given.get('user') ?? decoded(url.username)
-  const password = given.get('password') ?? decoded(url.password)
-  const database = decoded(url.pathname.slice(1)) || user
+  const named = (text: string, variable: string): string => text || (environment[variable] ?? '')
+  const host = named(given.get('host') ?? decoded(url.hostname.replace(/^\[(.*)\]$/, '$1')), 'PGHOST')
+  const user = named(given.get('user') ?? decoded(url.username), 'PGUSER')
+  const password = named(given.get('password') ?? decoded(url.password), 'PGPASSWORD')
+  const database = named(decoded(url.pathname.slice(1)), 'PGDATABASE') || user
+  const port = named(url.port, 'PGPORT')
   if (host === '') throw invalid('names no host')
   if (user === '') throw invalid('names no user')
+  if (port !== '' && !isPort(port)) throw invalid('goes with a PGPORT that is no port')
+  const sslmode = named(given.get('sslmode') ?? '', 'PGSSLMODE')
+  const sslrootcert = named(given.get('sslrootcert') ?? '', 'PGSSLROOTCERT')
   return {
     dialect: 'postgres',
     host,
-    port: url.port === '' ? 5432 : Number(url.port),
+    port: port === '' ? 5432 : Number(port),
     database,
     user,
     ...(password !== '' && { password }),
-    tls: host.startsWith('/') ? { mode: 'off' } : tlsOf(given.get('sslmode') ?? 'prefer', given.get('sslrootcert')),
+    tls: host.startsWith('/') ? { mode: 'off' } : tlsOf(sslmode, sslrootcert),
   }
+}
+
+function isPort(text: string): boolean {
+  return /^\d{1,5}$/.test(text) && Number(text) > 0 && Number(text) < 65_536
 }
 
 function dsqlOf(url: URL): PostgresTarget {
@@ -111,10 +124,16 @@ function dsqlOf(url: URL): PostgresTarget {
   })
 }
 
-function tlsOf(word: string, file: string | undefined): PostgresTls {
-  const mode = tlsModes.get(word)
+/** Whoever names authorities wants the server to be looked at, so that is what happens where no `sslmode` says otherwise. */
+function tlsOf(word: string, file: string): PostgresTls {
+  const mode = tlsModes.get(word || (file === '' ? 'prefer' : 'verify-full'))
   if (mode === undefined) throw invalid(`has an sslmode that is none of ${[...tlsModes.keys()].join(', ')}`)
-  if (file === undefined || file === 'system') return { mode }
+  if (file === '') return { mode }
+  if (file === 'system') {
+    // Anybody gets a certificate from some authority of the system: only with the name does it say anything.
+    if (mode !== 'verified') throw invalid('has sslrootcert=system, which goes with sslmode=verify-full only')
+    return { mode }
+  }
   // With authorities of one's own, libpq looks at the certificate under `require` as well.
   return { mode: mode === 'encrypted' ? 'authority' : mode, authorities: readAuthorities(file) }
 }
