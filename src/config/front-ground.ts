@@ -18,6 +18,7 @@ import type { About } from '../privsep/auth/about.js'
 import { anonymousTicket } from '../privsep/front/anonymous-ticket.js'
 import { authDoor } from '../privsep/front/auth-door.js'
 import { deniedStore } from '../privsep/front/denied-store.js'
+import { patience } from '../privsep/front/patience.js'
 import { openThrottle, remoteDirectories } from '../privsep/front/remote-directories.js'
 import { remoteLinks } from '../privsep/front/remote-links.js'
 import { remoteUsersCalls } from '../privsep/front/remote-pages.js'
@@ -109,7 +110,7 @@ async function assemble(
     onBack: () => log.info('the process that knows all callers is back'),
   })
   closers.push(() => door.close())
-  const about = (await door.ask('about')).head as unknown as About
+  const about = (await door.ask('about', {}, patience)).head as unknown as About
   const keyOf = createCredentialKey()
   const remote = remoteDirectories({ door, about, book, clock, keyOf })
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../../core/clock.js'
 import { isFailure } from '../../core/failure.js'
 import type { Link } from '../wire/link.js'
+import { patience } from './patience.js'
 import type { TicketBook } from './ticket-book.js'
 
 export interface AnonymousTicketOptions {
@@ -26,7 +27,7 @@ export function anonymousTicket({ door, book, clock, unixUser }: AnonymousTicket
   const holds = (): boolean => book.expiresOf(unixUser) !== undefined
 
   async function renew(): Promise<void> {
-    const { head } = await door.ask('anonymous')
+    const { head } = await door.ask('anonymous', {}, patience)
     const { ticket, ticketExpires } = head
     if (typeof ticket === 'string' && typeof ticketExpires === 'number') book.put(unixUser, ticket, ticketExpires)
     renewAt = clock.now() + renewMilliseconds

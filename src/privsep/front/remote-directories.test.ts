@@ -1,4 +1,4 @@
-import { expect, describe, it } from 'vitest'
+import { afterEach, expect, describe, it, vi } from 'vitest'
 import { createCredentialKey } from '../../auth/cached.js'
 import type { Credential, Verdict } from '../../auth/identity.js'
 import { Failure } from '../../core/failure.js'
@@ -52,6 +52,19 @@ const asAlice = {
   ticketExpires: start + 900_000,
   unixUser: 'alice',
 }
+
+describe('a process that stands still', () => {
+  afterEach(() => vi.useRealTimers())
+
+  it.each(['a login', 'a caller without one'])('does not keep %s waiting for ever', async (who) => {
+    vi.useFakeTimers({ toFake: ['setTimeout'] })
+    const { check, book, clock, door } = setUp({ answer: () => new Promise(() => undefined) })
+    const waiting = who === 'a login' ? check() : anonymousTicket({ door, book, clock, unixUser: 'alice' })()
+    const seen = expect(waiting).rejects.toMatchObject({ kind: 'unavailable' })
+    await vi.advanceTimersByTimeAsync(61_000)
+    await seen
+  })
+})
 
 describe('what is refused', () => {
   it.each([

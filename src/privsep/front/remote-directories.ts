@@ -7,6 +7,7 @@ import type { Clock } from '../../core/clock.js'
 import type { About, RememberedBy } from '../auth/about.js'
 import type { Link } from '../wire/link.js'
 import { admitted } from './admitted.js'
+import { patience } from './patience.js'
 import type { TicketBook } from './ticket-book.js'
 
 export interface RemoteDirectoriesOptions {
@@ -47,7 +48,7 @@ export function remoteDirectories({ door, about, book, clock, keyOf }: RemoteDir
       async check(credential, facts) {
         // Whoever is forgotten while the answer is on its way is asked about again.
         const stamp = String(turn)
-        const { head } = await door.ask('check', { credential, facts: plain(facts) })
+        const { head } = await door.ask('check', { credential, facts: plain(facts) }, patience)
         const { identity, until } = admitted(head, book)
         return { kind: 'identity', identity, stamp, ...(until !== undefined && { until }) }
       },

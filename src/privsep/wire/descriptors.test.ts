@@ -355,6 +355,17 @@ describe.runIf(canSend)('the table of mounts', () => {
     expect(mounted.isPlain(second)).toBe(false)
   })
 
+  it('lets nothing travel from a network, another program or a kind that is not known', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mounts-'))
+    const table = join(folder, 'mountinfo')
+    const kinds = ['ext4', 'xfs', 'nfs', 'nfs4', 'cifs', 'smb3', 'ceph', '9p', 'virtiofs', 'fuse', 'fuseblk', 'fuse.sshfs', 'autofs', 'proc', 'new'] // prettier-ignore
+    writeFileSync(table, kinds.map((kind, number) => `${number} 1 0:5 / /a rw - ${kind} none rw`).join('\n'))
+    const mounted = openMounted(addon as NativeCalls, table)
+    expect(kinds.filter((_, number) => mounted.isPlain(number))).toEqual(['ext4', 'xfs'])
+    mounted.close()
+    rmSync(folder, { recursive: true })
+  })
+
   it('is read whatever paths and options stand in it', () => {
     const table = [
       '21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw',

@@ -7,8 +7,7 @@ export interface Mounted {
   /** Such as `ext4`; undefined where this process sees no such mount. */
   kindOf(mount: number): string | undefined
   /**
-   * Whether files there hold bytes and no program of anybody can keep whoever reads them waiting: neither by FUSE, nor by
-   * being mounted at the time of reading, nor as a part of the kernel that looks like a file.
+   * Whether files there hold bytes, and neither a program of anybody nor another machine can keep whoever reads them waiting.
    */
   isPlain(mount: number): boolean
   /** The same for an open file of this process: whether another one will take it. */
@@ -24,8 +23,12 @@ export function openMounted(calls: ProcessCalls, table = '/proc/self/mountinfo')
   return new MountTable(calls, table, openSync(table, 'r'))
 }
 
-const askingKinds =
-  /^(?:fuse.*|autofs|ecryptfs|proc|sysfs|cgroup2?|debugfs|tracefs|securityfs|configfs|devpts|mqueue|pstore|bpf|efivarfs|binfmt_misc|selinuxfs|nsfs|rpc_pipefs|nfsd|resctrl|functionfs|gadgetfs|none)$/
+/**
+ * Kinds that answer out of this machine. Another may ask a program of some user (FUSE), or a server that is gone (NFS): then all
+ * of a process that reads waits, and everybody with it.
+ */
+const diskKinds =
+  /^(?:ext[234]|xfs|btrfs|bcachefs|f2fs|zfs|jfs|reiserfs|nilfs2|tmpfs|ramfs|rootfs|devtmpfs|overlay|aufs|squashfs|erofs|iso9660|udf|vfat|msdos|exfat|ntfs3?|hfsplus|minix|ufs)$/
 
 class MountTable implements Mounted {
   readonly #calls: ProcessCalls
@@ -48,7 +51,7 @@ class MountTable implements Mounted {
 
   isPlain(mount: number): boolean {
     const kind = this.kindOf(mount)
-    return kind !== undefined && !askingKinds.test(kind)
+    return kind !== undefined && diskKinds.test(kind)
   }
 
   mayTravel(descriptor: number): boolean {
