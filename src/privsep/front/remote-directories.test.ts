@@ -58,9 +58,10 @@ describe('a process that stands still', () => {
 
   it.each(['a login', 'a caller without one'])('does not keep %s waiting for ever', async (who) => {
     vi.useFakeTimers({ toFake: ['setTimeout'] })
-    const { check, book, clock, door } = setUp({ answer: () => new Promise(() => undefined) })
+    const { check, book, clock, door, asked } = setUp({ answer: () => new Promise(() => undefined) })
     const waiting = who === 'a login' ? check() : anonymousTicket({ door, book, clock, unixUser: 'alice' })()
     const seen = expect(waiting).rejects.toMatchObject({ kind: 'unavailable' })
+    while (asked() === 0) await nextTurn()
     await vi.advanceTimersByTimeAsync(61_000)
     await seen
   })
