@@ -38,7 +38,9 @@ export interface LocalDynamodb {
   place(table: string): DynamodbPlace
   /** A table as `postern migrate` makes it. */
   prepare(table: string): Promise<void>
-  open(options: { readonly table: string } & Pick<DynamodbOptions, 'clock' | 'log' | 'limits'>): Promise<OpenedDynamodb>
+  open(
+    options: { readonly table: string } & Pick<DynamodbOptions, 'clock' | 'followSkew' | 'log' | 'limits'>,
+  ): Promise<OpenedDynamodb>
   stop(): Promise<void>
 }
 

@@ -311,6 +311,20 @@ describe('time', () => {
     expect(told.at(-1)).toEqual({ skewMilliseconds: expect.closeTo(60_000, -4) as number })
     await catalog.close()
   })
+
+  it('is followed where ours is set while the catalog is open', async () => {
+    let correction = 0
+    let step = 0
+    const clock = { now: () => Date.now() + step + correction }
+    const { catalog } = await local.open({ table, clock, followSkew: (milliseconds) => (correction += milliseconds) })
+    await catalog.swap(group, 'lock', bytes('1'), 'any', new Date(Date.now() + 3600_000))
+    expect(correction).toBe(0)
+    step = 2 * 3600_000
+    await catalog.get(group, 'lock')
+    expect(Math.abs(clock.now() - Date.now())).toBeLessThan(1500)
+    expect(await catalog.get(group, 'lock')).toBeDefined()
+    await catalog.close()
+  })
 })
 
 it('waits for what is under way before it closes, and takes nothing new', async () => {

@@ -22,6 +22,11 @@ export interface DynamodbOptions extends DynamodbPlace {
   readonly clock: Clock
   /** Told when the clock of this host and that of the service differ by more than two seconds, at the start or later. */
   readonly log?: { warn(facts: object, message: string): void }
+  /**
+   * Told, once it is open, how far the clock of the service is ahead of `clock` where that is more than two seconds: a clock
+   * that is set while the program runs must not end the locks of others.
+   */
+  readonly followSkew?: (milliseconds: number) => void
   /** In place of those with which a request is given up after ten seconds or so. */
   readonly limits?: Partial<AwsClientLimits>
 }
@@ -40,12 +45,16 @@ export interface OpenedDynamodb {
  * missing or not as `postern migrate` makes it, `denied` where the role may not read it, `unavailable` where it cannot be asked.
  */
 export async function openDynamodbCatalog(options: DynamodbOptions): Promise<OpenedDynamodb> {
-  const { clock, log } = options
+  const { clock, log, followSkew } = options
   const limits = { ...requestLimits, ...options.limits }
   const client = dynamodbClient(options, limits)
-  const skew = new ClockSkew(clock, (skewMilliseconds) =>
-    log?.warn({ skewMilliseconds }, 'The clock of this host and that of DynamoDB differ: set it by NTP.'),
-  )
+  let isOpen = false as boolean
+  const skew = new ClockSkew(clock, (skewMilliseconds) => {
+    log?.warn({ skewMilliseconds }, 'The clock of this host and that of DynamoDB differ: set it by NTP.')
+    if (!isOpen || followSkew === undefined) return
+    followSkew(skewMilliseconds)
+    skew.restart()
+  })
   const deadlineMilliseconds = limits.patience + limits.silence
   const table = new Table({ table: options.table, client, skew, deadlineMilliseconds })
   try {
@@ -58,6 +67,7 @@ export async function openDynamodbCatalog(options: DynamodbOptions): Promise<Ope
   const catalog = new DynamodbCatalog({ table, clock, closeConnections: () => client.close() })
   const skewMilliseconds = skew.correction
   skew.restart()
+  isOpen = true
   return { catalog, skewMilliseconds }
 }
 

@@ -73,7 +73,7 @@ describe('what cannot be opened', () => {
     })
     url.password = ''
     expect(await refusal(openPostgresCatalog({ at: url.href, clock }))).toMatchObject({
-      message: expect.stringContaining('it asks for a password, and the URL has none') as unknown,
+      message: expect.stringContaining('it asks for a password, and neither the URL nor PGPASSWORD has one') as unknown,
     })
     expect(await refusal(openPostgresCatalog({ at: server.url('nowhere'), clock }))).toMatchObject({
       message: expect.stringContaining('"nowhere" does not exist') as unknown,
@@ -258,4 +258,27 @@ it('measures how far the clock of the database is from ours, and warns', async (
   ])
   await right.catalog.close()
   await late.catalog.close()
+})
+
+it('follows the clock of the database where ours is set while it is open', async () => {
+  let skew = 0
+  let step = 0
+  let tell: (milliseconds: number) => void = () => undefined
+  const followed = new Promise<number>((resolve) => (tell = resolve))
+  const stepping = { now: () => Date.now() + step + skew }
+  const { catalog, skewMilliseconds } = await openPostgresCatalog({
+    at: await newUrl(),
+    clock: stepping,
+    skewInterval: 20,
+    followSkew: (milliseconds) => {
+      skew += milliseconds
+      tell(milliseconds)
+    },
+  })
+  skew = skewMilliseconds
+  // A lock of an hour would be over here, and taken a second time, while its owner still writes.
+  step = 2 * 3600_000
+  expect(Math.abs((await followed) + step)).toBeLessThan(2000)
+  expect(Math.abs(stepping.now() - Date.now())).toBeLessThan(2000)
+  await catalog.close()
 })

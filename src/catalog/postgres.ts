@@ -18,6 +18,13 @@ export interface PostgresOptions {
   readonly clock: Clock
   /** Told of what an operator should know. */
   readonly warn?: (facts: object, message: string) => void
+  /**
+   * Told how far the database's clock is ahead of `clock`, now and then, where it is more than a second: a clock that is
+   * set right or wrong while the program runs must not end the locks of others.
+   */
+  readonly followSkew?: (milliseconds: number) => void
+  /** Between two such looks, in milliseconds (default 30 s). */
+  readonly skewInterval?: number
   /** Most connections at a time (default 10); they are made when they are needed. */
   readonly poolSize?: number
   /** Default: 5 s for a connection, 10 s for a statement. */
@@ -37,6 +44,8 @@ export interface OpenedPostgres {
 
 /** From here on the clocks are worth a warning. */
 const tolerableSkewMilliseconds = 2000
+/** Below this it may as well be the way there that took long. */
+const noticedSkewMilliseconds = 1000
 const defaultTimes: PostgresTimes = { connect: 5000, statement: 10_000 }
 
 /**
@@ -54,8 +63,26 @@ export async function openPostgresCatalog(options: PostgresOptions): Promise<Ope
         { skewMilliseconds },
         "the clock of the catalog's database differs from the one here: set one of them right",
       )
-    return { catalog: new PostgresCatalog(connections, clock), skewMilliseconds }
+    const stop = followed(options, connections)
+    return { catalog: new PostgresCatalog(connections, clock, stop), skewMilliseconds }
   })
+}
+
+/** Looks at the clocks again and again, until the returned function is called. A look that fails is made up for by the next. */
+function followed(
+  { clock, followSkew, skewInterval = 30_000 }: PostgresOptions,
+  connections: Connections,
+): (() => void) | undefined {
+  if (followSkew === undefined) return undefined
+  const look = async (): Promise<void> => {
+    const begun = performance.now()
+    const skew = await measureSkew(connections, clock)
+    // An answer that took long tells little of when it was given.
+    if (performance.now() - begun > noticedSkewMilliseconds) return
+    if (Math.abs(skew) > noticedSkewMilliseconds) followSkew(skew)
+  }
+  const timer = setInterval(() => void look().catch(() => undefined), skewInterval).unref()
+  return () => clearInterval(timer)
 }
 
 /** Says what `migratePostgres` would do. Throws as `openPostgresCatalog` does. */
@@ -101,7 +128,8 @@ function startFailure({ host, port }: PostgresTarget, error: unknown): unknown {
 }
 
 function reasonOf(error: Error): string {
-  if (error.message.includes('password must be')) return 'it asks for a password, and neither the URL nor PGPASSWORD has one'
+  if (error.message.includes('password must be'))
+    return 'it asks for a password, and neither the URL nor PGPASSWORD has one'
   // Where a name has several addresses, the reasons are inside.
   const [first] = error instanceof AggregateError ? (error.errors as readonly unknown[]) : []
   return first instanceof Error ? first.message : error.message

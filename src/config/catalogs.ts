@@ -46,24 +46,28 @@ export async function openCatalog(settings: CatalogSettings, warn: Warn): Promis
   // All instances go by the clock of the database.
   let skew = 0
   const clock: Clock = { now: () => systemClock.now() + skew }
-  const { catalog, skewMilliseconds } = await openShared(setting, clock, warn)
-  skew = skewMilliseconds
+  const followSkew = (milliseconds: number): void => {
+    skew += milliseconds
+    warn({ skewMilliseconds: milliseconds }, "the clock here was set: the one of the catalog's database is followed")
+  }
+  const { catalog, skewMilliseconds } = await openShared(setting, { clock, followSkew }, warn)
+  skew += skewMilliseconds
   const groups = rememberedGroups
   return { catalog: remembered(catalog, { groups, milliseconds: rememberedMilliseconds, clock }), clock }
 }
 
 async function openShared(
   setting: SharedCatalog,
-  clock: Clock,
+  { clock, followSkew }: { readonly clock: Clock; readonly followSkew: (milliseconds: number) => void },
   warn: Warn,
 ): Promise<{ readonly catalog: Catalog; readonly skewMilliseconds: number }> {
   if ('postgres' in setting) {
     const { openPostgresCatalog, postgresTarget } = await import('../catalog/postgres.js')
     const at = postgresTarget(setting.postgres, readEnvironment())
-    return openPostgresCatalog({ at, clock, warn, poolSize: setting.poolSize })
+    return openPostgresCatalog({ at, clock, followSkew, warn, poolSize: setting.poolSize })
   }
   const { openDynamodbCatalog } = await import('../catalog/dynamodb.js')
-  return openDynamodbCatalog({ ...(await dynamodbPlace(setting.dynamodb)), clock, log: { warn } })
+  return openDynamodbCatalog({ ...(await dynamodbPlace(setting.dynamodb)), clock, followSkew, log: { warn } })
 }
 
 /** Where a table is, and the credentials for it. Throws `invalid` where nothing names the region. */

@@ -24,6 +24,7 @@ const sweepDelayMilliseconds = 60_000
 export class PostgresCatalog implements Catalog {
   readonly #connections: Connections
   readonly #clock: Clock
+  readonly #onClose: (() => void) | undefined
   /** Versions are unique by the random part, which no other instance shares. */
   readonly #versionPrefix = randomBytes(9).toString('base64url') + '.'
   #lastVersion = 0
@@ -34,9 +35,10 @@ export class PostgresCatalog implements Catalog {
   #closed = false
 
   /** The tables must be there. The connections are closed with the catalog. */
-  constructor(connections: Connections, clock: Clock) {
+  constructor(connections: Connections, clock: Clock, onClose?: () => void) {
     this.#connections = connections
     this.#clock = clock
+    this.#onClose = onClose
   }
 
   async get(group: string, name: string): Promise<Item | undefined> {
@@ -164,6 +166,7 @@ export class PostgresCatalog implements Catalog {
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#onClose?.()
     await Promise.allSettled([...this.#running, this.#sweeping])
     await this.#connections.close()
   }
