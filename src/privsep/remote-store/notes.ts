@@ -48,11 +48,15 @@ export class RemoteNotes {
     }
   }
 
+  /** The entry, with what is noted of it; undefined where that cannot be told without waiting. */
+  glance({ entry, known }: KnownEntry): Entry | undefined {
+    const noted = this.#book.glance(known)
+    return noted && this.with(entry, known, noted)
+  }
+
   /** The entries, with what is noted of each. */
   async noted(entries: readonly KnownEntry[]): Promise<readonly Entry[]> {
-    const [first] = entries
-    const quick = entries.length === 1 && first !== undefined ? this.#book.glance(first.known) : undefined
-    const noted = quick === undefined ? await this.#book.readMany(entries.map(({ known }) => known)) : [quick]
+    const noted = await this.#book.readMany(entries.map(({ known }) => known))
     return entries.map(({ entry, known }, index) => this.with(entry, known, noted[index] ?? {}))
   }
 

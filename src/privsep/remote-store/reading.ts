@@ -57,7 +57,7 @@ export async function openRemote(
   const answered = await peer.ask('open', asked, { ...patience, signal })
   const opened = openedBy(peer, path, answered)
   try {
-    const entry = await entryNoted(mount, opened.told)
+    const entry = mount.notes.glance(opened.told) ?? (await entryNoted(mount, opened.told))
     return opened.content(entry)
   } catch (error) {
     opened.drop()

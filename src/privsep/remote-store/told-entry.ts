@@ -18,8 +18,7 @@ export function entryTold(peer: Peer, path: StorePath, told: unknown, kind?: Ent
 
 /** The same with what is noted. */
 export async function entryNoted({ notes }: RemoteMount, told: KnownEntry): Promise<Entry> {
-  const [entry = told.entry] = await notes.noted([told])
-  return entry
+  return notes.glance(told) ?? (await notes.noted([told]))[0] ?? told.entry
 }
 
 export async function writtenTold(mount: RemoteMount, peer: Peer, path: StorePath, head: Head): Promise<Written> {

@@ -20,8 +20,10 @@ interface Pending {
   readonly length: number
   readonly resolve: (answered: Answered) => void
   readonly reject: (error: unknown) => void
-  /** Takes away what may end the waiting early. */
-  readonly settle: () => void
+  /** Where the waiting may end early: when, as `performance.now` tells it. */
+  readonly due: number
+  readonly signal: AbortSignal | undefined
+  readonly onAbort: (() => void) | undefined
 }
 
 interface Held {
@@ -42,6 +44,9 @@ export class Asking {
   #unanswered = 0
   #unansweredBytes = 0
   #ended: Failure | undefined
+  /** One for all questions: to set and clear a timer costs more than most answers. */
+  #timer: NodeJS.Timeout | undefined
+  #timerDue = Infinity
 
   constructor(writer: FrameWriter) {
     this.#writer = writer
@@ -58,21 +63,11 @@ export class Asking {
       const question = { id, text, bytes, length: text.length + (bytes?.length ?? 0) }
       if (this.#held.size === 0 && this.#hasRoom(question.length)) this.#send(question)
       else this.#held.set(id, question)
-      const onAbort = (): void => {
-        if (signal !== undefined) this.#abandon(id, abortFailure(signal))
-      }
-      const timer =
-        timeoutMilliseconds === undefined
-          ? undefined
-          : setTimeout(() => {
-              this.#abandon(id, new Failure('unavailable', silence, { retryAfterSeconds: 1 }))
-            }, timeoutMilliseconds)
-      signal?.addEventListener('abort', onAbort)
-      const settle = (): void => {
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', onAbort)
-      }
-      this.#pending.set(id, { length: question.length, resolve, reject, settle })
+      const due = timeoutMilliseconds === undefined ? Infinity : performance.now() + timeoutMilliseconds
+      if (due < this.#timerDue) this.#wakeAt(due)
+      const onAbort = signal && (() => this.#abandon(id, abortFailure(signal)))
+      if (onAbort !== undefined) signal?.addEventListener('abort', onAbort)
+      this.#pending.set(id, { length: question.length, resolve, reject, due, signal, onAbort })
     })
   }
 
@@ -99,9 +94,27 @@ export class Asking {
   /** Nothing is answered any more. */
   end(failure: Failure): void {
     this.#ended = failure
+    clearTimeout(this.#timer)
     this.#held.clear()
     this.#abandoned.clear()
     for (const id of [...this.#pending.keys()]) this.#take(id)?.reject(failure)
+  }
+
+  /** It may come when nothing is due any more. */
+  #wakeAt(due: number): void {
+    clearTimeout(this.#timer)
+    this.#timerDue = due
+    this.#timer = setTimeout(this.#onTime, Math.max(1, due - performance.now())).unref()
+  }
+
+  readonly #onTime = (): void => {
+    this.#timerDue = Infinity
+    const now = performance.now()
+    let next = Infinity
+    for (const [id, { due }] of this.#pending)
+      if (due <= now) this.#abandon(id, new Failure('unavailable', silence, { retryAfterSeconds: 1 }))
+      else next = Math.min(next, due)
+    if (next < this.#timerDue) this.#wakeAt(next)
   }
 
   #hasRoom(length: number): boolean {
@@ -150,7 +163,8 @@ export class Asking {
     const pending = this.#pending.get(id)
     if (pending === undefined) return undefined
     this.#pending.delete(id)
-    pending.settle()
+    const { signal, onAbort } = pending
+    if (onAbort !== undefined) signal?.removeEventListener('abort', onAbort)
     return pending
   }
 }

@@ -49,8 +49,8 @@ export class Reader {
     this.beginning = {
       stat: {
         maxBytes: frame,
-        async handle({ head, signal }) {
-          const entry = await storeOf(stores, head).stat(pathIn(head, 'path'), signal)
+        async handle({ head }) {
+          const entry = await storeOf(stores, head).stat(pathIn(head, 'path'))
           return { head: entry === undefined ? {} : { known: told(entry) } }
         },
       },
@@ -83,17 +83,12 @@ export class Reader {
     for (const file of [...this.#open.keys()]) this.#close(file)
   }
 
-  async #begin({ head, signal }: Asked): Promise<Answer> {
-    const { ifMatch, ifNoneMatch } = decodeWriteOptions(head)
-    if (ifMatch === '*' || ifNoneMatch === '*') throw malformed()
-    const conditions: OpenOptions = {
-      ...(ifMatch !== undefined && { ifMatch }),
-      ...(ifNoneMatch !== undefined && { ifNoneMatch }),
-      signal,
-    }
-    const content = await storeOf(this.#options.stores, head).open(pathIn(head, 'path'), conditions)
+  async #begin(asked: Asked): Promise<Answer> {
+    const { head } = asked
+    // Without the signal: to make one costs more than to open a file, which is not given up half-way anyway.
+    const content = await storeOf(this.#options.stores, head).open(pathIn(head, 'path'), conditionsIn(head))
     try {
-      return this.#give(content, signal)
+      return this.#give(content, asked)
     } catch (error) {
       await content.close()
       throw error
@@ -101,13 +96,14 @@ export class Reader {
   }
 
   /** The bytes of a small file, or else the open file, or what it can be read by. */
-  #give(content: Content, signal: AbortSignal): Answer {
+  #give(content: Content, asked: Asked): Answer {
     const known = told(content.entry)
     const bytes = content.bytes()
     if (bytes instanceof Uint8Array) return { head: { known }, bytes }
     if (!isFileRange(bytes)) throw new Failure('unavailable', 'This file cannot be given on.')
     const { fd } = bytes
     if (this.#options.mayPass(fd)) return { head: { known }, descriptor: fd }
+    const { signal } = asked
     if (signal.aborted || this.#open.size >= mostAtOnce) {
       bytes.close()
       throw new Failure('unavailable', 'Too many files are being read.', { retryAfterSeconds: 1 })
@@ -142,6 +138,15 @@ export class Reader {
     open.isClosed = true
     letGo(open)
   }
+}
+
+const noConditions: OpenOptions = {}
+
+function conditionsIn(head: Head): OpenOptions {
+  if (head.ifMatch === undefined && head.ifNoneMatch === undefined) return noConditions
+  const { ifMatch, ifNoneMatch } = decodeWriteOptions(head)
+  if (ifMatch === '*' || ifNoneMatch === '*') throw malformed()
+  return { ...(ifMatch !== undefined && { ifMatch }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) }
 }
 
 /** Not under a read: its number could be another file's by then. */
