@@ -19,6 +19,7 @@ import { isPerUser, mountDirectory, privsepSettings } from './privsep-settings.j
 import { problemsIn } from './problems.js'
 import { configKeys, configSchema, variableOf } from './schema.js'
 import type { Settings } from './schema.js'
+import { mailSettings } from './schema-mail.js'
 import { closest } from './similar.js'
 
 /** A setting that was given on the command line. */
@@ -285,6 +286,7 @@ function resolved(
       }),
     }),
     ...(settings.secret !== undefined && { secret: secretSetting(settings.secret, from('secret')) }),
+    ...(settings.mail !== undefined && { mail: mailSettings(settings.mail, from('mail')) }),
     identity: sources(settings.identity, from('identity'), origins.get('identity')),
     publicOrigins: settings.publicOrigins.map((origin) => origin.toLowerCase()),
     listen: settings.listen.map((entry) => listenSetting(entry, from('listen'), settings.tls !== undefined, names)),

@@ -3,6 +3,7 @@ import { surfaceNames } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import { proxyTrust } from '../transport/forwarded.js'
 import { identityEntry } from './identity/entry.js'
+import { mail } from './schema-mail.js'
 import { privsep, unixName } from './schema-privsep.js'
 import { bytes, flag, grant, listOf, objectOf, oneOf, pattern, text, whole } from './schema-parts.js'
 import { catalog, folder, mounts, secret } from './schema-stores.js'
@@ -263,6 +264,13 @@ export const configSchema = objectOf({
         'Exact origins of web pages and apps that may use this server from a browser. `maxAgeSeconds` is how long a browser may remember that (600 by default).',
       example: '{ origins: ["app://obsidian.md", "capacitor://localhost"] }',
     }),
+  mail: mail.meta({
+    type: '{ from, smtp, ses, templates }',
+    default: 'none: nothing is sent',
+    description:
+      'How mails go out: invitations, new passwords, notices of drops. `from` is the sender. `smtp`: a server as `smtp://USER@HOST:587` (STARTTLS, or nothing is sent) or `smtps://USER@HOST:465`; or { url, password, tls } with `password` as { env: NAME } or { file: FILE }, and `tls: never` for a server on this machine. `ses`: { region } for Amazon SES by the role of the process. `templates` is a folder with texts of your own (docs/mail.md).',
+    example: '{ from: "Files <files@example.org>", smtp: "smtps://files@mail.example.org" }',
+  }),
   hideQuotaFrom: listOf(text).default(['WebDAVFS']).meta({
     type: 'list of texts',
     description:
