@@ -2,6 +2,7 @@ import { Failure, type FailureKind } from '../core/failure.js'
 import type { ProcessCalls } from '../store/native.js'
 import { noteFrames, type RemoteNotes } from './remote-store/notes.js'
 import type { Peer } from './remote-store/peer.js'
+import { Turns } from './remote-store/turns.js'
 import { LastWords } from './remote-store/write-last-word.js'
 import { type DescriptorChannel, openDescriptors } from './wire/descriptors.js'
 import {
@@ -180,15 +181,16 @@ export class UnixWorker implements Peer {
   }
 }
 
-/** A worker names the mount with each note. */
+/** A worker names the mount with each note. They are written here, where all users are served: one after the other. */
 function noteTable(notesOf: UnixWorkerOptions['notesOf']): Table {
+  const turns = new Turns()
   const entry = (name: string, maxBytes: number): TableEntry => ({
     maxBytes,
     handle: (asked) => {
       const { mount } = asked.head
       const theirs = typeof mount === 'number' ? notesOf(mount)?.table[name] : undefined
       if (theirs === undefined) throw new Failure('invalid', 'There is no such mount.')
-      return theirs.handle(asked)
+      return turns.take(() => theirs.handle(asked))
     },
   })
   return Object.fromEntries(Object.entries(noteFrames).map(([name, maxBytes]) => [name, entry(name, maxBytes)]))

@@ -258,6 +258,8 @@ describe('a process of a user that breaks the rules', () => {
       ['note', { of: told, known: told, attributes: 'x' }],
       ['note', { of: told, known: told, attributes: { a: 1 } }],
       ['note', { of: told, known: told, attributes: ['x'] }],
+      ['note', { of: told, known: told, attributes: { 'content-type': 'text/html\r\nset-cookie: x' } }],
+      ['note', { of: told, known: told, attributes: { 'x-amz-meta-a\r\nset-cookie': 'x' } }],
       ['note-digests', { known: told, digests: { md5: '' } }],
       ['note-digests', { known: 1, digests }],
       ['note-forget', { known: [1] }],

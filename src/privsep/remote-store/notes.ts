@@ -20,6 +20,8 @@ export const noteFrames = {
   'note-keys': 1024,
 } as const
 
+const forgottenAtOnce = 50
+
 /** An entry, and what its note can be found by. */
 export interface KnownEntry {
   readonly entry: Entry
@@ -93,8 +95,13 @@ export class RemoteNotes {
   }
 
   async #noteForget({ known }: Head): Promise<undefined> {
-    const all = Array.isArray(known) ? known.map((one) => required(decodeKnown(one))) : []
-    await Promise.all(all.map((one) => this.#book.forget(one)))
+    const all: readonly unknown[] = Array.isArray(known) ? known : []
+    for (let at = 0; at < all.length; at += forgottenAtOnce) {
+      const some = all.slice(at, at + forgottenAtOnce).map((one) => required(decodeKnown(one)))
+      await Promise.all(some.map((one) => this.#book.forget(one)))
+      // Others are served here too.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
   }
 
   async #noteKeys(): Promise<{ readonly head: Head }> {
@@ -108,10 +115,16 @@ function required<T>(value: T | undefined): T {
   return value
 }
 
+const plainName = /^[\x21-\x7e]+$/
+const lineBreak = /[\0\r\n]/
+
 /** Undefined for what cannot be attributes. */
 function attributesOf(value: unknown): Attributes | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-  if (!Object.values(value).every((text) => typeof text === 'string')) return undefined
+  // They become headers.
+  const isPlain = ([name, text]: readonly [string, unknown]): boolean =>
+    plainName.test(name) && typeof text === 'string' && !lineBreak.test(text)
+  if (!Object.entries(value).every(isPlain)) return undefined
   const attributes = value as Attributes
   requireAttributes(rootPath, attributes)
   return attributes
