@@ -110,11 +110,16 @@ function serviceOf(
         if (ifMatch !== undefined && objects.has(key)) judge(key, { etag: ifMatch }, abilities.conditionalRemove)
         objects.delete(key)
       }),
-    removeMany: (keys, signal) =>
-      request('DeleteMany', signal, () => {
-        for (const key of keys) objects.delete(key)
-        return []
-      }),
+    removeMany: (removals, signal) =>
+      request('DeleteMany', signal, () =>
+        removals.flatMap((each) => {
+          const { key, etag } = typeof each === 'string' ? { key: each, etag: undefined } : each
+          const isOther = etag !== undefined && objects.has(key) && objects.get(key)?.etag !== etag
+          if (isOther && abilities.conditionalRemove) return [{ key, code: 'PreconditionFailed' }]
+          objects.delete(key)
+          return []
+        }),
+      ),
     list: ({ prefix = '', delimiter, after = '', token = '', max = 1000, signal }) =>
       request('List', signal, () => {
         const begin = token > after ? token : after

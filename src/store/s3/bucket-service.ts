@@ -18,6 +18,7 @@ import type {
   PartSource,
   PresignedRequest,
   PutOptions,
+  Removal,
   RemovalFailure,
   S3Abilities,
   S3Service,
@@ -36,6 +37,11 @@ import {
   timeOf,
   unquoted,
 } from './service-xml.js'
+
+interface RemovalOf {
+  readonly key: string
+  readonly etag?: string
+}
 
 /** What a store needs of a bucket, over HTTP. */
 export class BucketService implements S3Service {
@@ -128,11 +134,18 @@ export class BucketService implements S3Service {
     throw failure
   }
 
-  async removeMany(keys: readonly string[], signal?: AbortSignal): Promise<readonly RemovalFailure[]> {
-    const fit = keys.filter(fitsXml)
+  async removeMany(removals: readonly (string | Removal)[], signal?: AbortSignal): Promise<readonly RemovalFailure[]> {
+    const wanted = removals.map((each): RemovalOf => (typeof each === 'string' ? { key: each } : each))
+    const fit = wanted.filter(({ key }) => fitsXml(key))
     const failures: RemovalFailure[] = []
     if (fit.length > 0) {
-      const body = removalBody(fit.map((key) => this.#requests.absolute(key)))
+      const judges = this.abilities.conditionalRemove
+      const body = removalBody(
+        fit.map(({ key, etag }) => ({
+          key: this.#requests.absolute(key),
+          ...(judges && etag !== undefined && { etag }),
+        })),
+      )
       const answer = await this.#requests.done({
         method: 'POST',
         query: { delete: '' },
@@ -145,10 +158,14 @@ export class BucketService implements S3Service {
       for (const { key, code } of readRemovalFailures(answer.bytes))
         if (code !== 'NoSuchKey') failures.push({ key: this.#requests.relative(key) ?? key, code })
     }
-    for (const key of keys.filter((each) => !fitsXml(each)))
-      await this.remove(key, signal && { signal }).catch((error: unknown) => {
-        if (!isForbidden(error) && !isFailure(error, 'locked')) throw error
-        failures.push({ key, code: 'AccessDenied' })
+    for (const { key, etag } of wanted.filter((each) => !fitsXml(each.key)))
+      await this.remove(key, {
+        ...(this.abilities.conditionalRemove && etag !== undefined && { ifMatch: etag }),
+        ...(signal && { signal }),
+      }).catch((error: unknown) => {
+        if (isFailure(error, 'precondition')) failures.push({ key, code: 'PreconditionFailed' })
+        else if (isForbidden(error) || isFailure(error, 'locked')) failures.push({ key, code: 'AccessDenied' })
+        else throw error
       })
     return failures
   }

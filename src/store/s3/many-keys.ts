@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Failure } from '../../core/failure.js'
 import { throwIfAborted } from '../aborted.js'
 import { compareKeys } from '../key-order.js'
-import type { ListedObject, ListPage, S3Service } from './service.js'
+import type { ListedObject, ListPage, Removal, S3Service } from './service.js'
 
 /** Keys that one request removes. */
 export const removedAtOnce = 1000
@@ -143,14 +143,29 @@ export async function removeKeys(
   keys: readonly string[],
   signal?: AbortSignal,
 ): Promise<readonly string[]> {
+  return (await removeSeen(service, keys, signal)).kept
+}
+
+/** The same for objects as they were seen: `changed` are those that are others by now, where the service tells. */
+export async function removeSeen(
+  service: S3Service,
+  removals: readonly (string | Removal)[],
+  signal?: AbortSignal,
+): Promise<{ readonly kept: readonly string[]; readonly changed: readonly string[] }> {
   const kept: string[] = []
-  for (let at = 0; at < keys.length; at += removedAtOnce) {
-    let left = keys.slice(at, at + removedAtOnce)
+  const changed: string[] = []
+  for (let at = 0; at < removals.length; at += removedAtOnce) {
+    let left = removals.slice(at, at + removedAtOnce)
     for (let tries = 1; left.length > 0; tries++) {
       throwIfAborted(signal)
       const failures = await service.removeMany(left, signal)
-      kept.push(...failures.filter(({ code }) => isRefusal(code)).map(({ key }) => key))
-      left = failures.filter(({ code }) => !isRefusal(code)).map(({ key }) => key)
+      const again = new Set<string>()
+      for (const { key, code } of failures) {
+        if (isRefusal(code)) kept.push(key)
+        else if (code === 'PreconditionFailed') changed.push(key)
+        else again.add(key)
+      }
+      left = left.filter((each) => again.has(typeof each === 'string' ? each : each.key))
       if (left.length === 0) break
       if (tries === removeTries)
         throw new Failure('unavailable', 'The storage service has not removed all objects. Try again.', {
@@ -160,7 +175,7 @@ export async function removeKeys(
       await delay(pauseMilliseconds * 2 ** tries * Math.random())
     }
   }
-  return kept
+  return { kept, changed }
 }
 
 function isRefusal(code: string): boolean {

@@ -134,7 +134,7 @@ describe('what a service is asked', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'binary', minLength: 1 }).filter((key) => key.isWellFormed())), (keys) => {
         const fit = keys.filter(fitsXml)
-        expect(named(removalBody(fit))).toEqual(fit)
+        expect(named(removalBody(fit.map((key) => ({ key }))))).toEqual(fit)
         for (const key of keys.filter((each) => !fitsXml(each))) expect(key).toMatch(/[\x00-\x1f\ufffe\uffff]/)
       }),
     )
@@ -148,4 +148,11 @@ describe('what a service is asked', () => {
     expect(['"a"', 'W/"a"', 'a', '""', '"'].map(unquoted)).toEqual(['a', 'a', 'a', '', '"'])
     expect(timeOf('2026-11-22T23:00:00.999Z')).toBe(Date.UTC(2026, 10, 22, 23))
   })
+})
+
+it('names what is to be removed as it was seen', () => {
+  const body = removalBody([{ key: 'a', etag: 'x"<' }, { key: 'b' }]).toString()
+  expect(body).toMatch(
+    /<Object><Key>a<\/Key><ETag>&quot;x(&quot;|")&lt;&quot;<\/ETag><\/Object><Object><Key>b<\/Key><\/Object>/,
+  )
 })

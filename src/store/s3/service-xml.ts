@@ -62,8 +62,12 @@ export function readFields<Name extends string>(
 }
 
 /** The body of DeleteObjects. */
-export function removalBody(keys: readonly string[]): Buffer {
-  const objects = keys.map((key) => `<Object><Key>${escapeXml(key)}</Key></Object>`).join('')
+export function removalBody(removals: readonly { readonly key: string; readonly etag?: string }[]): Buffer {
+  const condition = (etag: string | undefined): string =>
+    etag === undefined ? '' : `<ETag>&quot;${escapeXml(etag)}&quot;</ETag>`
+  const objects = removals
+    .map(({ key, etag }) => `<Object><Key>${escapeXml(key)}</Key>${condition(etag)}</Object>`)
+    .join('')
   return Buffer.from(`<Delete xmlns="${namespace}"><Quiet>true</Quiet>${objects}</Delete>`)
 }
 

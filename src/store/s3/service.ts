@@ -27,8 +27,11 @@ export interface S3Service {
   /** DeleteObject; also where there is none. Throws `precondition` where `ifMatch` fails. */
   remove(key: string, options?: { readonly ifMatch?: string; readonly signal?: AbortSignal }): Promise<void>
 
-  /** DeleteObjects, at most 1,000 keys; gives those that could not go. */
-  removeMany(keys: readonly string[], signal?: AbortSignal): Promise<readonly RemovalFailure[]>
+  /**
+   * DeleteObjects, at most 1,000 keys; gives those that could not go. What has another ETag than was said stays, as
+   * `PreconditionFailed`, where the service judges such conditions; others do not know them and remove it.
+   */
+  removeMany(removals: readonly (string | Removal)[], signal?: AbortSignal): Promise<readonly RemovalFailure[]>
 
   /** ListObjectsV2, one page in the order of UTF-8 bytes. */
   list(request: ListRequest): Promise<ListPage>
@@ -130,9 +133,15 @@ export interface StoredObject {
   readonly modified: number
 }
 
+/** An object to remove as it was seen. */
+export interface Removal {
+  readonly key: string
+  readonly etag: string
+}
+
 export interface RemovalFailure {
   readonly key: string
-  /** Of S3: `AccessDenied`, `InternalError`, … */
+  /** Of S3: `AccessDenied`, `PreconditionFailed`, `InternalError`, … */
   readonly code: string
 }
 

@@ -1,12 +1,13 @@
 import { Failure, isFailure } from '../../core/failure.js'
 import type { StorePath } from '../../core/path.js'
 import { compose } from './compose.js'
-import { changing, judgesAll, type S3Context } from './context.js'
+import { changeTries, changing, judgesAll, type S3Context } from './context.js'
 import { md5OfEtag } from './entries.js'
 import { directoryKey, maxKeyBytes, twinsOf } from './keys.js'
-import { forAll, objectsBelow, type Pair, pairsBelow, removeKeys } from './many-keys.js'
+import { forAll, objectsBelow, pairsBelow, removeKeys, removeSeen } from './many-keys.js'
 import { ObjectSink } from './object-sink.js'
-import { type ListedObject, maxObjectBytesAtOnce, type ObjectFacts } from './service.js'
+import { isForbidden } from './service-errors.js'
+import { type ListedObject, maxObjectBytesAtOnce, type ObjectFacts, type Removal } from './service.js'
 
 /** Objects of a tree that are copied at once: the service does the work, and each takes it some milliseconds. */
 export const copiesAtOnce = 32
@@ -148,48 +149,84 @@ export async function removeCopied(
   const target = directoryKey(to)
   let isWhole = true
   for (const prefix of twinsOf(directoryKey(from))) {
+    const targetOf = (key: string): string => target + key.slice(prefix.length)
     for await (const pairs of pairsBelow(service, prefix, target, signal)) {
-      const keys: string[] = []
-      async function* each(): AsyncGenerator<readonly Pair[], void> {
-        yield pairs
+      const copied: Removal[] = []
+      let left: string[] = []
+      for (const { rest, source, target: made } of pairs) {
+        if (source === undefined || rest === '') continue
+        if (made !== undefined && isCopy(context, source, made)) copied.push(source)
+        else left.push(source.key)
       }
-      await forAll(each(), copiesAtOnce, async ({ rest, source, target: made }) => {
-        if (source === undefined || rest === '') return
-        if (made !== undefined && isCopy(context, source, made)) keys.push(source.key)
-        else if (await copyAgain(context, source, target + rest)) keys.push(source.key)
-        else isWhole = false
-      })
-      const kept = await removeKeys(service, keys)
-      if (kept.length === 0) continue
-      isWhole = false
-      await removeKeys(
-        service,
-        kept.map((key) => target + key.slice(prefix.length)),
-      )
+      for (let tries = 1; copied.length > 0 || left.length > 0; tries++) {
+        await forAll(batchOf(left), copiesAtOnce, async (key) => {
+          const etag = await copyAgain(context, key, targetOf(key))
+          if (etag !== undefined) copied.push({ key, etag })
+          // What was there a moment ago, and is another by now, may be gone just as well.
+          else if (tries === 1 || (await service.head(key)) !== undefined) isWhole = false
+        })
+        const { kept, changed } = await removeAsSeen(context, copied.splice(0))
+        if (kept.length > 0) {
+          isWhole = false
+          await removeKeys(service, kept.map(targetOf))
+        }
+        left = [...changed]
+        if (tries === changeTries && left.length > 0) {
+          isWhole = false
+          break
+        }
+      }
     }
     if (isWhole && (await removeKeys(service, [prefix])).length > 0) isWhole = false
   }
   return isWhole
 }
 
-/** Copies what was written after the copy was made, or never copied; gives whether the copy is what the source has. */
-async function copyAgain(context: S3Context, { key, size }: ListedObject, to: string): Promise<boolean> {
+/** Removes what is still as it was seen: in turn with who writes it, where the service judges no such condition. */
+async function removeAsSeen(
+  context: S3Context,
+  seen: readonly Removal[],
+): Promise<{ readonly kept: readonly string[]; readonly changed: readonly string[] }> {
+  const { service } = context
+  if (service.abilities.conditionalRemove) return await removeSeen(service, seen)
+  const kept: string[] = []
+  const changed: string[] = []
+  await forAll(batchOf(seen), copiesAtOnce, async ({ key, etag }) => {
+    await changing(context, key, async (turn) => {
+      const present = await service.head(key, turn)
+      if (present === undefined) return
+      if (present.etag === etag) await service.remove(key)
+      else changed.push(key)
+    }).catch((error: unknown) => {
+      if (!isForbidden(error) && !isFailure(error, 'denied', 'locked')) throw error
+      kept.push(key)
+    })
+  })
+  return { kept, changed }
+}
+
+async function* batchOf<Thing>(things: readonly Thing[]): AsyncGenerator<readonly Thing[], void> {
+  yield things
+}
+
+/** Copies what was written after the copy was made, or never copied; gives the ETag of the source where the copy is that. */
+async function copyAgain(context: S3Context, key: string, to: string): Promise<string | undefined> {
   const { service } = context
   const [source, there] = await Promise.all([service.head(key), service.head(to)])
   // The listing was old.
-  if (source === undefined) return false
-  if (there !== undefined && isCopy(context, source, there)) return true
+  if (source === undefined) return undefined
+  if (there !== undefined && isCopy(context, source, there)) return source.etag
   // Somebody has written to both; neither may be lost.
-  if (there !== undefined && there.modified > source.modified) return false
-  if (there === undefined || size > maxObjectBytesAtOnce) {
+  if (there !== undefined && there.modified > source.modified) return undefined
+  if (there === undefined || source.size > maxObjectBytesAtOnce) {
     if (there !== undefined) await service.remove(to)
-    await copyObject(context, { key, size }, to, undefined)
+    await copyObject(context, { key, size: source.size }, to, undefined)
   } else {
     const condition = { etag: there.etag }
     await service.copy(key, to, service.abilities.conditionalCopy ? { condition } : {}).catch(ignoreOthers)
   }
   const made = await service.head(to)
-  return made !== undefined && isCopy(context, source, made)
+  return made !== undefined && isCopy(context, source, made) ? source.etag : undefined
 }
 
 /** Of a change that came between. */
