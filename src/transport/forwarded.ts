@@ -146,7 +146,8 @@ function lastUntrusted(hops: readonly string[], direct: string | undefined, trus
   return nearest
 }
 
-function hopAddress(hop: string): string | undefined {
+/** The address that a hop is, with a port or without; undefined where it is none, or hidden. */
+export function hopAddress(hop: string): string | undefined {
   const match = /^(?:\[([0-9A-Fa-f:.]+)\]|(\d+\.\d+\.\d+\.\d+))(?::\d+)?$/.exec(hop)
   const address = plainAddress(match?.[1] ?? match?.[2] ?? hop)
   return address !== undefined && isIP(address) !== 0 ? address : undefined

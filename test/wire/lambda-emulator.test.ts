@@ -58,7 +58,7 @@ describe('the emulated Lambda', () => {
 
   it('refuses events over its limit, and answers over theirs', async () => {
     const lambda = await withFunction(
-      `export const handler = async () => ({ statusCode: 200, body: 'x'.repeat(6291500) })`,
+      `export const handler = async () => ({ statusCode: 200, body: 'x'.repeat(6291556) })`,
     )
     expect((await fetch(lambda.url, { method: 'POST', body: Buffer.alloc(4_718_592) })).status).toBe(413)
     expect((await fetch(lambda.url)).status).toBe(502)
