@@ -112,18 +112,24 @@ export class UnixWorker implements Peer {
     })
   }
 
-  async ask(name: string, head?: Head, options: AskOptions = {}): Promise<Answered> {
+  ask(name: string, head?: Head, options: AskOptions = {}): Promise<Answered> {
     this.#showTicket()
     if (this.#waiting === 0) this.#heard = performance.now()
     this.#waiting += 1
-    try {
-      return await this.#link.ask(name, head, options)
-    } catch (error) {
+    return this.#link.ask(name, head, options).then(this.#onAnswered, (error: unknown) => {
+      this.#settled()
       throw options.signal?.aborted === true ? error : plainFailure(error)
-    } finally {
-      this.#waiting -= 1
-      this.#heard = performance.now()
-    }
+    })
+  }
+
+  readonly #onAnswered = (answered: Answered): Answered => {
+    this.#settled()
+    return answered
+  }
+
+  #settled(): void {
+    this.#waiting -= 1
+    this.#heard = performance.now()
   }
 
   hold(): () => void {

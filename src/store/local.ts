@@ -84,6 +84,11 @@ export interface LocalStore extends Store {
   /** `write` of bytes that somebody else brings: `fill` is called once all that can be known beforehand is in order. */
   fill(path: StorePath, fill: Fill, options?: WriteOptions): Promise<Written>
   digest(path: StorePath, names: readonly DigestName[], signal?: AbortSignal): Promise<Digests>
+  /**
+   * A small file as it is now, without what is noted of it: what is known is told as entries tell it where notes are kept
+   * elsewhere. Undefined for all that `open` is to be asked for, which may throw.
+   */
+  readAtOnce(path: StorePath): { readonly known: Known; readonly bytes: Buffer } | undefined
   /** Removes what crashed processes left behind; gives how many. */
   sweep(): Promise<number>
 }
@@ -173,6 +178,14 @@ class LocalDirectoryStore implements LocalStore {
     requireConditions(path, entry, conditions)
     const { notes } = this.#context
     return new SmallContent(withNotes(notes, entry, known, notes.glance(known) ?? (await notes.read(known))), bytes)
+  }
+
+  readAtOnce(path: StorePath): { readonly known: Known; readonly bytes: Buffer } | undefined {
+    const size = isReserved(path) ? -1 : this.#context.beneath.readSmall(path, this.#facts, smallFile)
+    if (size < 0) return undefined
+    const known = knownOf(this.#facts)
+    const { tells } = this.#context.notes
+    return { known: tells === undefined ? known : tells(known).known, bytes: Buffer.from(smallFile.subarray(0, size)) }
   }
 
   async #openLong(path: StorePath, conditions: Conditions): Promise<Content> {

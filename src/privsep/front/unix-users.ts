@@ -114,9 +114,10 @@ export class UnixUsers {
     return ticket
   }
 
-  async #connect(user: Kept): Promise<Peer> {
+  #connect(user: Kept): Peer | Promise<Peer> {
     if (this.#isClosed) throw new Failure('unavailable', 'The server stops.', { retryAfterSeconds: 5 })
-    return await (user.starting ??= this.#start(user).catch((error: unknown) => {
+    if (user.worker !== undefined) return user.worker
+    return (user.starting ??= this.#start(user).catch((error: unknown) => {
       user.starting = undefined
       throw error
     }))

@@ -23,7 +23,7 @@ export interface RemoteMount {
   readonly mount: number
   readonly notes: RemoteNotes
   /** The process, started where there is none; throws `unavailable`, or `denied`. */
-  connect(): Promise<Peer>
+  connect(): Peer | Promise<Peer>
 }
 
 /** Asks what is answered without an open file. */

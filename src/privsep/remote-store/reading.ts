@@ -52,9 +52,10 @@ export async function openRemote(
   path: StorePath,
   { ifMatch, ifNoneMatch, signal }: OpenOptions = {},
 ): Promise<Content> {
-  const peer = await mount.connect()
+  const connected = mount.connect()
+  const peer = connected instanceof Promise ? await connected : connected
   const asked = { mount: mount.mount, path, ifMatch, ifNoneMatch }
-  const answered = await peer.ask('open', asked, { ...patience, signal })
+  const answered = await peer.ask('open', asked, signal === undefined ? patience : { ...patience, signal })
   const opened = openedBy(peer, path, answered)
   try {
     const entry = mount.notes.glance(opened.told) ?? (await entryNoted(mount, opened.told))

@@ -5,8 +5,9 @@ import { isFileRange } from '../../core/http.js'
 import { fileFailure } from '../../store/local/errors.js'
 import type { LocalStore } from '../../store/local.js'
 import type { Action, Content, OpenOptions } from '../../store/store.js'
-import { rootPath } from '../../core/path.js'
+import { rootPath, type StorePath } from '../../core/path.js'
 import type { Answer, Asked, Head, Table } from '../wire/link.js'
+import { encodeKnown } from '../known.js'
 import { countIn, decodeWriteOptions, malformed, pathIn, textIn } from '../write-head.js'
 import { storeOf, told } from './told.js'
 
@@ -83,10 +84,20 @@ export class Reader {
     for (const file of [...this.#open.keys()]) this.#close(file)
   }
 
-  async #begin(asked: Asked): Promise<Answer> {
+  #begin(asked: Asked): Answer | Promise<Answer> {
     const { head } = asked
+    const store = storeOf(this.#options.stores, head)
+    const path = pathIn(head, 'path')
+    if (head.ifMatch !== undefined || head.ifNoneMatch !== undefined) return this.#openFor(asked, store, path)
+    // Most files are small, and most of what one costs would be the promises.
+    const small = store.readAtOnce(path)
+    if (small === undefined) return this.#openFor(asked, store, path)
+    return { head: { known: encodeKnown(small.known) }, bytes: small.bytes }
+  }
+
+  async #openFor(asked: Asked, store: LocalStore, path: StorePath): Promise<Answer> {
     // Without the signal: to make one costs more than to open a file, which is not given up half-way anyway.
-    const content = await storeOf(this.#options.stores, head).open(pathIn(head, 'path'), conditionsIn(head))
+    const content = await store.open(path, conditionsIn(asked.head))
     try {
       return this.#give(content, asked)
     } catch (error) {
@@ -140,10 +151,7 @@ export class Reader {
   }
 }
 
-const noConditions: OpenOptions = {}
-
 function conditionsIn(head: Head): OpenOptions {
-  if (head.ifMatch === undefined && head.ifNoneMatch === undefined) return noConditions
   const { ifMatch, ifNoneMatch } = decodeWriteOptions(head)
   if (ifMatch === '*' || ifNoneMatch === '*') throw malformed()
   return { ...(ifMatch !== undefined && { ifMatch }), ...(ifNoneMatch !== undefined && { ifNoneMatch }) }

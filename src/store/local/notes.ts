@@ -73,7 +73,7 @@ export interface NoteKeeping {
   /** When the last name of a file goes. */
   forget(known: Known): Promise<void>
   /** Where notes are kept elsewhere: what entries carry in their place, so that they can be looked up there. */
-  readonly tells?: (known: Known) => object
+  readonly tells?: (known: Known) => { readonly known: Known }
 }
 
 /** The same object every time. */
