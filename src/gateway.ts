@@ -35,7 +35,7 @@ import type { CallerPages } from './protocol/admin/caller-pages.js'
 import { healthPath, readyPath, type OwnPages } from './protocol/admin/index.js'
 import type { Protocol, Session } from './protocol/protocol.js'
 import type { BucketCors } from './protocol/s3/buckets/cors-answers.js'
-import { principalsPath } from './protocol/webdav/index.js'
+import { davMethods, principalsPath } from './protocol/webdav/index.js'
 import type { Store } from './store/store.js'
 
 export interface GatewayOptions {
@@ -86,6 +86,8 @@ export interface GatewayOptions {
 export interface Gateway {
   /** Answers a request. Never rejects: this is where every failure becomes an answer. */
   handle(request: HttpRequest): Promise<HttpResponse>
+  /** An answer in the words of the request's dialect, for a transport that cannot send the one it was given. Never throws. */
+  refuse(failure: Failure, request: HttpRequest): HttpResponse
   /** To be told of every exchange when it is over; writes the access log. */
   finished(exchange: FinishedExchange): void
 }
@@ -162,6 +164,13 @@ class OneGateway implements Gateway {
     return surface === 'own' ? this.#options.surfaces.http : protocol
   }
 
+  refuse(failure: Failure, request: HttpRequest): HttpResponse {
+    const notes = this.#notes.get(request)
+    if (notes === undefined) return this.#options.surfaces.http.refuse(failure, request, '')
+    const speaker = notes.surface === 'own' ? undefined : this.#options.surfaces[notes.surface as SurfaceName]
+    return this.#refuse(failure, request, speaker ?? this.#options.surfaces.http, notes)
+  }
+
   finished(exchange: FinishedExchange): void {
     const notes = this.#notes.get(exchange.request)
     this.#options.limits?.finished(exchange, notes?.user)
@@ -191,6 +200,9 @@ class OneGateway implements Gateway {
       signed.target = target
       return this.#answerSigned(request, target, protocol, notes, signed)
     }
+    // Whoever could log in would be told the same: a client learns at once that there is no WebDAV here.
+    if (notes.surface === 'http' && davMethods.has(request.method))
+      throw new Failure('method', 'There is no WebDAV here.')
     const { links } = this.#options
     const linked = links === undefined || links.length === 0 ? undefined : await openedBy(links, request, target)
     return await this.#answerKnown(
