@@ -169,6 +169,7 @@ describeForeign('trees of a bucket', cephNeeds, () => {
       })
       await failureOf(moveTree(contextOf(watched), p('/d'), p('/e')))
       expect([await text(service, 'd/late'), await text(service, 'e/late')]).toContain('late')
+      expect([await text(service, 'd/a'), await text(service, 'e/a')]).toContain('newer')
     })
 
     it('copies what was written to the source after its copy, and does not drop what was written to the target', async () => {

@@ -129,6 +129,8 @@ describe('a service that fails for good', () => {
   it('is not waited for longer than it asks to be by ten seconds', async () => {
     server.play(s3Error(503, 'SlowDown', { 'retry-after': '11' }))
     expect((await failureOf(client.send(get))).retryAfterSeconds).toBe(11)
+    server.play(s3Error(503, 'SlowDown', { 'retry-after': '99999' }))
+    expect((await failureOf(client.send(get))).retryAfterSeconds).toBe(300)
     expect(server.taken).toHaveLength(1)
   })
 

@@ -111,6 +111,8 @@ const defaultMostBytes = 16 * 1024 * 1024
 const mostErrorBytes = 1024 * 1024
 /** Who must wait longer is told to come back himself. */
 const mostRetryAfterSeconds = 10
+/** Whatever a service asks for: nobody sends his callers away for a day because of one answer. */
+const mostToldSeconds = 300
 /** Signatures hold for 15 minutes; a clock that is off by less is no reason for anything. */
 const leastSkewMilliseconds = 60_000
 const idleMilliseconds = 15_000
@@ -302,7 +304,7 @@ class SignedClient implements AwsClient {
   #unavailable({ last, retryAfterSeconds, attempts }: Faults): Failure {
     const { title } = this.#options
     return new Failure('unavailable', `${title} cannot be reached or is too busy. Try again soon.`, {
-      retryAfterSeconds: Math.max(retryAfterSeconds ?? 0, 5),
+      retryAfterSeconds: Math.min(Math.max(retryAfterSeconds ?? 0, 5), mostToldSeconds),
       cause: new Error(`${title}: ${attempts} attempts`, { cause: last }),
     })
   }

@@ -259,7 +259,7 @@ function touches({ from, to }: Entry, paths: readonly StorePath[]): boolean {
 }
 
 /** What time it is at the service, whatever the clock here says. */
-async function timeThere({ service }: S3Context): Promise<number> {
+export async function timeThere({ service }: S3Context): Promise<number> {
   const { modified } = await service.put(clockKey, [])
   await service.remove(clockKey)
   return modified

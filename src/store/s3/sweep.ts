@@ -1,7 +1,7 @@
 import type { S3Context } from './context.js'
 import { testPrefix } from './detect.js'
 import { objectsBelow, removeKeys } from './many-keys.js'
-import { finishMoves } from './move-journal.js'
+import { finishMoves, timeThere } from './move-journal.js'
 
 const dayMilliseconds = 24 * 3600 * 1000
 
@@ -26,11 +26,12 @@ export interface Swept {
  * three are tried; throws the first failure.
  */
 export async function sweep(context: S3Context, options: SweepOptions = {}): Promise<Swept> {
-  const { before = Date.now() - dayMilliseconds, silence, signal } = options
+  const { before, silence, signal } = options
+  const isLeft = judgeOf(context, before)
   const [moves, uploads, tests] = await Promise.allSettled([
     finishMoves(context, silence),
-    abortUploads(context, before, signal),
-    removeTests(context, before, signal),
+    abortUploads(context, isLeft, signal),
+    removeTests(context, isLeft, signal),
   ])
   for (const each of [moves, uploads, tests]) if (each.status === 'rejected') throw each.reason
   return { uploads: valueOf(uploads), tests: valueOf(tests), moves: valueOf(moves) }
@@ -40,22 +41,39 @@ function valueOf(result: PromiseSettledResult<number>): number {
   return result.status === 'fulfilled' ? result.value : 0
 }
 
+/** Whether what began then was left behind. */
+type Judge = (begun: number) => Promise<boolean>
+
+/**
+ * By the clock of the service, which is asked only where ours calls something old: with a clock that is wrong by a day, one
+ * instance would abort what all others are uploading.
+ */
+function judgeOf(context: S3Context, before: number | undefined): Judge {
+  if (before !== undefined) return async (begun) => begun < before
+  let there: Promise<number> | undefined
+  return async (begun) => {
+    if (begun >= Date.now() - dayMilliseconds) return false
+    return begun < (await (there ??= timeThere(context))) - dayMilliseconds
+  }
+}
+
 /** Uploads of every key below the prefix: also of other programs that write there, if they have not ended for so long. */
-async function abortUploads({ service }: S3Context, before: number, signal?: AbortSignal): Promise<number> {
+async function abortUploads({ service }: S3Context, isLeft: Judge, signal?: AbortSignal): Promise<number> {
   let aborted = 0
   for await (const uploads of service.listUploads(signal))
     for (const upload of uploads) {
-      if (upload.begun >= before) continue
+      if (!(await isLeft(upload.begun))) continue
       await service.abortUpload(upload)
       aborted++
     }
   return aborted
 }
 
-async function removeTests({ service }: S3Context, before: number, signal?: AbortSignal): Promise<number> {
+async function removeTests({ service }: S3Context, isLeft: Judge, signal?: AbortSignal): Promise<number> {
   let removed = 0
   for await (const objects of objectsBelow(service, testPrefix, signal)) {
-    const keys = objects.filter(({ modified }) => modified < before).map(({ key }) => key)
+    const keys: string[] = []
+    for (const { key, modified } of objects) if (await isLeft(modified)) keys.push(key)
     await removeKeys(service, keys, signal)
     removed += keys.length
   }
