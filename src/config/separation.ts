@@ -1,4 +1,5 @@
-import { chownSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { closeSync, constants, existsSync, fchownSync, fstatSync, mkdirSync, openSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Failure } from '../core/failure.js'
 import type { BrokerOptions, ServerUsers } from '../privsep/broker/options.js'
@@ -91,8 +92,20 @@ export function programParts(): Pick<BrokerOptions, 'workerCommand' | 'program'>
   return {
     workerCommand: [process.execPath, '--v8-pool-size=1', '--max-old-space-size=192', at('bin/unix-worker.js')],
     serverCommand: (part) => [process.execPath, at('bin/postern.js'), part],
-    program: [process.execPath, at('bin'), at('dist/program'), at('native')].filter((path) => existsSync(path)),
+    program: [
+      process.execPath,
+      at('bin'),
+      at('dist/program'),
+      at('native'),
+      ...packagesAbove(at('dist/program')),
+    ].filter((path) => existsSync(path)),
   }
+}
+
+/** Wherever Node looks for the packages of a program. */
+function packagesAbove(path: string): readonly string[] {
+  const above = dirname(path)
+  return above === path ? [] : [join(above, 'node_modules'), ...packagesAbove(above)]
 }
 
 /**
@@ -113,8 +126,17 @@ export function prepareFolders(config: SeparatedConfig, { front, auth }: ServerU
 function giveFolder(path: string, { uid, gid }: ProcessUser, what: string): void {
   const found = statSync(path, { throwIfNoEntry: false })
   if (found === undefined) {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
-    chownSync(path, uid, gid)
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
+    mkdirSync(path, { mode: 0o700 })
+    // Where others can write above, it may be another one by now, or a link.
+    const descriptor = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+    try {
+      if (fstatSync(descriptor).uid !== 0)
+        throw new Failure('invalid', `The ${what} ${path} was made by somebody else.`)
+      fchownSync(descriptor, uid, gid)
+    } finally {
+      closeSync(descriptor)
+    }
   } else if (found.uid !== uid)
     throw new Failure(
       'invalid',

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { authEnvironment, bucketEnvironment } from '../../config/auth-environment.js'
 import { pamHelperCommand } from '../../config/pam-helper.js'
 import { readEnvironment } from '../../config/environment.js'
@@ -12,6 +13,7 @@ import { commandUser } from '../../config/audit-file.js'
 import { Failure } from '../../core/failure.js'
 import { openBroker } from '../../privsep/broker/broker.js'
 import type { Broker } from '../../privsep/broker/options.js'
+import { checkOrders } from '../../privsep/broker/program-folder.js'
 import { announce } from './announce.js'
 import { LowPorts } from './low-ports.js'
 import type { LowSockets } from './low-ports.js'
@@ -109,6 +111,7 @@ function kept(environment: Readonly<Record<string, string | undefined>>): Readon
 function requireSeparated(config: Config): SeparatedConfig {
   const { privsep } = config
   if (privsep === undefined) throw new Failure('invalid', 'privsep: cannot be turned off while the server runs.')
+  if (config.file !== undefined) checkOrders(resolve(config.file))
   return { ...config, privsep }
 }
 

@@ -2,7 +2,7 @@ import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writ
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { checkProgram } from './program-folder.js'
+import { checkOrders, checkProgram } from './program-folder.js'
 
 const isRoot = process.getuid?.() === 0
 
@@ -54,6 +54,24 @@ describe.skipIf(!isRoot)('the program of a broker (for root only)', () => {
     writeFileSync(join(theirs, 'evil.js'), '')
     symlinkSync(join(theirs, 'evil.js'), join(program, 'lib', 'more.js'))
     expect(() => checkProgram([program])).toThrow(theirs)
+  })
+
+  it('is told what to do by a file that nobody else can change, though they need not read it', () => {
+    for (const path of [file, join(program, 'lib'), home]) chmodSync(path, 0o700)
+    const link = join(home, 'link')
+    symlinkSync(file, link)
+    for (const path of [file, link]) {
+      expect(() => checkOrders(path)).not.toThrow()
+      for (const at of [file, join(program, 'lib'), home]) {
+        chmodSync(at, 0o722)
+        expect(() => checkOrders(path), `${path} ${at}`).toThrow(at)
+        chmodSync(at, 0o700)
+        chownSync(at, 65534, 0)
+        expect(() => checkOrders(path), `${path} ${at}`).toThrow(at)
+        chownSync(at, 0, 0)
+      }
+    }
+    expect(() => checkOrders(join(home, 'missing'))).toThrow('missing')
   })
 
   it('must be there, and readable for all users', () => {

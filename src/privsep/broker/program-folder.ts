@@ -18,17 +18,33 @@ export function checkProgram(paths: readonly string[]): void {
   }
 }
 
-/** Makes sure that everybody can get to `path`, and nobody but root can put something else in its place. Throws `invalid`. */
-export function checkFolderOf(path: string, seen = new Set<string>()): void {
+/**
+ * Makes sure that nobody but root can change a file that says what root is to do, nor put another in its place: it need not be
+ * readable for others. Throws `invalid`.
+ */
+export function checkOrders(file: string): void {
+  const seen = new Set<string>()
+  for (const path of [file, realOf(file)]) {
+    checkFolderOf(path, seen, false)
+    const stats = lstatSync(path)
+    if (!stats.isSymbolicLink()) checkOwned(path, stats)
+  }
+}
+
+/**
+ * Makes sure that nobody but root can put something else in the place of `path`, and, where it is for others, that everybody
+ * can get to it. Throws `invalid`.
+ */
+export function checkFolderOf(path: string, seen = new Set<string>(), isForOthers = true): void {
   for (let at = dirname(path); ; at = dirname(at)) {
     if (seen.has(at)) return
     seen.add(at)
     const stats = lstatSync(at)
     // The target of a link is looked at by its own path.
-    if (stats.isSymbolicLink()) checkFolderOf(join(realOf(at), '_'), seen)
+    if (stats.isSymbolicLink()) checkFolderOf(join(realOf(at), '_'), seen, isForOthers)
     else {
       checkOwned(at, stats)
-      if ((stats.mode & 0o001) === 0)
+      if (isForOthers && (stats.mode & 0o001) === 0)
         throw new Failure(
           'invalid',
           `Users' processes cannot get through ${at}, where Postern needs them to: chmod o+x ${at}, or choose another place.`,

@@ -52,6 +52,8 @@ describe('nobody acts as', () => {
       '.',
       '..',
       '.alice',
+      'ame\u0301lie',
+      'al\uFFFDce',
       '-alice',
       '--reuid=0',
       'a/b',

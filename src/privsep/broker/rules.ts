@@ -22,7 +22,9 @@ const unfit = /[\u0000-\u001f\u007f/]/
  */
 export function isPlainUserName(name: unknown): name is string {
   if (typeof name !== 'string' || name === '' || Buffer.byteLength(name) > longestName) return false
-  return !unfit.test(name) && name.isWellFormed() && !name.startsWith('.') && !name.startsWith('-')
+  // Paths are NFC: two users whose names are written alike would have one place in the tree.
+  const isOneInTree = name.isWellFormed() && !name.includes('\uFFFD') && name === name.normalize('NFC')
+  return isOneInTree && !unfit.test(name) && !name.startsWith('.') && !name.startsWith('-')
 }
 
 /** Why nobody may act as this account, which was found under the name `asked`; for the audit log. */
