@@ -301,7 +301,7 @@ describeForeign('faults of a storage service', cephNeeds, () => {
     })
   })
 
-  it('the real program answers 503 with Retry-After while the service is away, and goes on afterwards', async () => {
+  it('the real program answers 503 with Retry-After while the service is away or shut to it, and goes on afterwards', async () => {
     const endpoint = encodeURIComponent(proxy.endpoint)
     const url = ceph.url(bucket, prefix).replace(/endpoint=[^&]*/, `endpoint=${endpoint}`)
     await using server = await startServer({
@@ -320,7 +320,8 @@ describeForeign('faults of a storage service', cephNeeds, () => {
       ['PROPFIND', '/f', { headers: { depth: '0' } }],
       ['PROPFIND', '/', { headers: { depth: '1' } }],
     ]
-    for (const fault of [slowDown, { kind: 'refuse' } as const]) {
+    const forbidden = { kind: 'answer', status: 403, code: 'AccessDenied' } as const
+    for (const fault of [slowDown, { kind: 'refuse' } as const, forbidden]) {
       proxy.fault = () => fault
       const begun = Date.now()
       const answers = await Promise.all(
