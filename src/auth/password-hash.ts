@@ -1,6 +1,6 @@
-import type * as Argon2 from '@node-rs/argon2'
 import { Failure } from '../core/failure.js'
 import { loadArgon2 } from './argon2.js'
+import type { Argon2 } from './argon2.js'
 import { CheckThread } from './password-formats/check-threads.js'
 
 /** Makes and checks argon2id hashes (RFC 9106), in a bounded number at a time so that a flood of logins cannot take the machine. */
@@ -55,7 +55,7 @@ export function createPasswordHasher({ waiting }: { readonly waiting: number } =
 }
 
 /** Whether a hash is argon2id of a cost that one login may have: at most 64 MiB, 10 passes and 4 lanes. */
-function isAcceptable(argon2: typeof Argon2, stored: string): boolean {
+function isAcceptable(argon2: Argon2, stored: string): boolean {
   if (
     stored.length > 512 ||
     !/^\$argon2id\$v=19\$m=\d{1,7},t=\d{1,3},p=\d{1,3}\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/.test(stored)
@@ -64,7 +64,7 @@ function isAcceptable(argon2: typeof Argon2, stored: string): boolean {
   try {
     const { algorithm, memoryCost, timeCost, parallelism, outputLen, saltLen } = argon2.parseOptions(stored)
     return (
-      (algorithm as number) === argon2id &&
+      algorithm === argon2id &&
       memoryCost <= 65_536 &&
       timeCost <= 10 &&
       parallelism <= 4 &&
