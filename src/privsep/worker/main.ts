@@ -10,6 +10,7 @@ import { serveWorker } from './serve.js'
 const linkDescriptor = 3
 const channelDescriptor = 4
 const answerBytes = 256 * 1024
+const hourMilliseconds = 3600_000
 /** More than the other side ever asks at once: a question of its own never waits behind another. */
 const maxAtOnce = 4096
 
@@ -27,6 +28,8 @@ export async function serveUnixWorker(): Promise<void> {
   process.umask(settings.umask)
   const channel = native === undefined ? undefined : channelOf(native)
   const socket = new Socket({ fd: linkDescriptor, readable: true, writable: true })
+  // What is put in order at the end may wait for timers that keep no process alive.
+  setInterval(() => undefined, hourMilliseconds)
   const end = await serveWorker(settings, {
     connect: (table) =>
       openLink(socket, {
