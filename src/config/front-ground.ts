@@ -38,6 +38,7 @@ import type { MountedStore } from '../store/mounts.js'
 import { loadNative } from '../store/native.js'
 import type { Store } from '../store/store.js'
 import { catalogNotes } from './catalog-notes.js'
+import { changeFeedOf } from './change-feed.js'
 import type { Footing, Ground, GroundOptions, GroundSettings } from './ground.js'
 import { installationSecret } from './installation-secret.js'
 import { isPerUser } from './privsep-settings.js'
@@ -101,6 +102,8 @@ async function assemble(
   closers.push(() => stores.close())
   const locks = catalogLocks(catalog, clock, { shared: false, workers: settings.workers > 1 })
   const properties = catalogProperties(catalog)
+  const changes = changeFeedOf(settings, { catalog, clock, log })
+  closers.push(() => changes.close())
 
   const book = new KeptTickets(clock)
   const door = await authDoor({
@@ -194,6 +197,7 @@ async function assemble(
     files: stores.store,
     locks,
     properties,
+    changes,
     of: ({ unixUser }: Identity) => (unixUser === undefined ? nobodys : footingOf(users.of(unixUser))),
     directories: remote.directories,
     users: [],

@@ -3,6 +3,7 @@ import type { LoginEvent } from '../auth/audit.js'
 import { createAuthenticator } from '../auth/authenticator.js'
 import { hmacUnder } from '../auth/hmac.js'
 import { createRateLimit } from '../auth/rate-limit.js'
+import { reportingStores } from '../auth/reporting-stores.js'
 import { schemesFor } from '../auth/scheme/schemes-for.js'
 import { createSignatures } from '../auth/sigv4/verifier.js'
 import { createUploadLimits } from '../auth/upload-limits.js'
@@ -71,7 +72,10 @@ export function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: 
         audit: noteLogin,
       }),
     // The ground closes the stores, when the last generation that stands on it has gone.
-    stores: { storeFor: async (identity) => ground.of(identity).store, close: async () => undefined },
+    stores: reportingStores(
+      { storeFor: async (identity) => ground.of(identity).store, close: async () => undefined },
+      { report: ground.changes.report, clock: systemClock },
+    ),
     locks,
     properties,
     uploadsTo: (to, identity) => catalogUploads({ catalog: ground.of(identity).catalog, clock, store: to }),

@@ -17,6 +17,7 @@ import type { Locks } from '../catalog/locks.js'
 import { catalogProperties } from '../catalog/properties.js'
 import type { Properties } from '../catalog/properties.js'
 import { expireUploads } from '../catalog/expire-uploads.js'
+import type { ChangeFeed } from '../catalog/changes.js'
 import { mendMoves } from '../catalog/moves.js'
 import { tended } from '../catalog/tended.js'
 import type { UploadNeeds } from '../catalog/upload-state.js'
@@ -32,6 +33,7 @@ import { every } from '../jobs/every.js'
 import type { Recurring } from '../jobs/every.js'
 import { openSources } from './identity/open.js'
 import { isShared } from './catalogs.js'
+import { changeFeedOf } from './change-feed.js'
 import { installationSecret } from './installation-secret.js'
 import type { Config } from './load.js'
 import { checkRoot, openStores } from './stores.js'
@@ -46,6 +48,8 @@ export interface Ground extends Pick<State, 'catalog' | 'clock' | 'accounts' | '
   readonly files: Store
   readonly locks: Locks
   readonly properties: Properties
+  /** What is done to the files, by all processes that share the catalog. */
+  readonly changes: ChangeFeed
   /** What the requests of one caller stand on: the same for all, but where each acts as a Unix user. */
   of(identity: Identity): Footing
   /** In the order in which they are asked. */
@@ -111,6 +115,7 @@ export type GroundSettings = Pick<
   | 'workers'
   | 'front'
   | 'anonymous'
+  | 'events'
 >
 
 /** Whether one ground serves for both. */
@@ -123,6 +128,7 @@ export function sameGround(one: GroundSettings, other: GroundSettings): boolean 
     one.durability === other.durability &&
     one.basePath === other.basePath &&
     one.s3.uploadDays === other.s3.uploadDays &&
+    one.events.keepSeconds === other.events.keepSeconds &&
     isDeepStrictEqual(one.identity, other.identity)
   )
 }
@@ -177,6 +183,7 @@ async function assemble(
     store: files,
     onFault: (err) => log.error({ err }, 'a file could not be hashed'),
   })
+  const changes = changeFeedOf(settings, { catalog, clock, log })
   const usage = createUsage({
     catalog,
     clock,
@@ -195,6 +202,7 @@ async function assemble(
     files,
     locks,
     properties,
+    changes,
     of: () => footing,
     directories: sources.directories,
     users: sources.users,
@@ -213,6 +221,7 @@ async function assemble(
     async close() {
       await upkeep?.close()
       await mending?.close()
+      await changes.close()
       await hashing.close()
       await sources.close()
       await stores.close()

@@ -264,6 +264,15 @@ export const configSchema = objectOf({
         'Exact origins of web pages and apps that may use this server from a browser. `maxAgeSeconds` is how long a browser may remember that (600 by default).',
       example: '{ origins: ["app://obsidian.md", "capacitor://localhost"] }',
     }),
+  events: objectOf({ keepSeconds: whole(60, 86_400).default(3600) })
+    .prefault({})
+    .meta({
+      type: '{ keepSeconds }',
+      default: '{ keepSeconds: 3600 }',
+      description:
+        'What is told live of changes to the files (`/-/events`, see docs/events.md). `keepSeconds`: for so long a program that was away can go on where it was, with several processes or instances; one process alone remembers the last thousands.',
+      example: '{ keepSeconds: 600 }',
+    }),
   mail: mail.meta({
     type: '{ from, smtp, ses, templates }',
     default: 'none: nothing is sent',
