@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { run } from '../harness.js'
@@ -48,5 +48,18 @@ describeForeign('a start by root', privsepNeeds, () => {
     const front = server.processes().find(({ part }) => part === 'front')
     expect(statSync(records)).toMatchObject({ uid: front?.uid, mode: 0o40700 })
     expect(statSync(join(folder, 'deep/er'))).toMatchObject({ uid: 0, mode: 0o40755 })
+  })
+
+  const hasOwnUser = /^postern:/m.test(readFileSync('/etc/passwd', 'utf8'))
+
+  it.skipIf(hasOwnUser)('warns of a front that is nobody, unless that is what root wants', async () => {
+    const warning = 'make one named postern'
+    for (const [privsep, isWarned] of [
+      [{}, true],
+      [{ user: 'nobody' }, false],
+    ] as const) {
+      await using server = await startPrivsepServer({ config: { privsep } })
+      expect((server.stdout() + server.stderr()).includes(warning)).toBe(isWarned)
+    }
   })
 })

@@ -21,6 +21,8 @@ import { UserBook } from './user-book.js'
 import { WorkerTable } from './workers.js'
 
 const lookUpMilliseconds = 10_000
+/** What the account of this name has everywhere. */
+const nobody = 65_534
 /** More would only wait for PAM. */
 const mostPamHelpers = 32
 /** Processes of the front; and while one process of identities ends, the next begins. */
@@ -51,6 +53,11 @@ export async function openBroker(options: BrokerOptions): Promise<Broker> {
   })
   try {
     const users = await findServerUsers(settings, accounts)
+    if (settings.user === undefined && users.front.uid === nobody)
+      log.warn(
+        { user: 'nobody' },
+        'what talks to the network is a user who other programs may be too: make one named postern',
+      )
     await refuseSecond(settings.runtime)
     const places = makeRuntimeDirectory(settings.runtime, users)
     await prepare?.(users)
