@@ -1,10 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { createSeal } from '../catalog/seal.js'
 import type { Mail } from './mail.js'
-import { createNoticeSender, packNotice } from './notice.js'
+import { checkedNotice, createNoticeSender } from './notice.js'
 import { createTemplates } from './templates.js'
 
-const seal = createSeal(Buffer.alloc(32, 1), 'mail')
 const invitation = {
   notice: 'invitation',
   to: 'ann@example.org',
@@ -18,16 +16,13 @@ const invitation = {
 } as const
 
 describe('a notice', () => {
-  it('is sent as it was packed, and can be read by nobody in between', async () => {
-    const packed = packNotice(invitation, seal)
-    expect(JSON.stringify(packed)).not.toContain('secret')
+  it('is sent as it was written', async () => {
     const sent: Mail[] = []
     const send = createNoticeSender({
       transport: { send: async (mail) => void sent.push(mail), close: () => undefined },
       templates: createTemplates(),
-      seal,
     })
-    await send(JSON.parse(JSON.stringify(packed)))
+    await send(JSON.parse(JSON.stringify(checkedNotice(invitation))))
     expect(sent).toMatchObject([{ to: 'ann@example.org', text: expect.stringContaining('#secret') as string }])
   })
 
@@ -40,14 +35,19 @@ describe('a notice', () => {
     'Ann <ann@example.org>',
     `a@${'b'.repeat(260)}`,
   ])('goes to a mailbox only, not to %j', (to) => {
-    expect(() => packNotice({ ...invitation, to }, seal)).toThrow('like name@example.org')
+    expect(() => checkedNotice({ ...invitation, to })).toThrow('like name@example.org')
   })
 
-  it.each([undefined, {}, { sealed: 1 }, { sealed: 'AAAA' }])('of another is not sent: %j', async (body) => {
+  it.each([
+    undefined,
+    {},
+    { ...invitation, notice: 'toString' },
+    { ...invitation, to: 'a' },
+    { ...invitation, values: { user: 1 } },
+  ])('of another kind is not sent: %j', async (body) => {
     const send = createNoticeSender({
       transport: { send: async () => expect.unreachable(), close: () => undefined },
       templates: createTemplates(),
-      seal,
     })
     await expect(send(body)).rejects.toThrow()
   })

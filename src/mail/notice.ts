@@ -1,4 +1,3 @@
-import type { Seal } from '../catalog/seal.js'
 import { Failure } from '../core/failure.js'
 import { isMailbox } from './mail.js'
 import type { MailTransport } from './mail.js'
@@ -27,35 +26,35 @@ export type Notice = {
   }
 }[NoticeName]
 
-/** Links in notices open accounts: whoever reads the catalog must not read them. */
-const bound = 'mail'
-
-/** A notice as it waits in the outbox. Throws `invalid` for what is no mailbox. */
-export function packNotice(notice: Notice, seal: Seal): { readonly sealed: string } {
+/** The same, for the outbox, where only who has the secret of the installation can read it. Throws `invalid` for what is no mailbox. */
+export function checkedNotice(notice: Notice): Notice {
   if (!isMailbox(notice.to)) throw new Failure('invalid', 'The address of a mail must be like name@example.org.')
-  return { sealed: seal.close(JSON.stringify(notice), bound) }
+  return notice
 }
 
 export interface NoticeSenderOptions {
   readonly transport: MailTransport
   readonly templates: Templates
-  readonly seal: Seal
 }
 
-/** Sends what `packNotice` has packed. Throws what `MailTransport.send` throws, and `invalid` for what was not packed here. */
-export function createNoticeSender({
-  transport,
-  templates,
-  seal,
-}: NoticeSenderOptions): (body: unknown) => Promise<void> {
+/** Sends notices as they come out of the outbox. Throws what `MailTransport.send` throws, and `invalid` for what is none. */
+export function createNoticeSender({ transport, templates }: NoticeSenderOptions): (body: unknown) => Promise<void> {
   return async (body) => {
-    const notice = unpack(body, seal)
-    await transport.send({ to: notice.to, ...templates.render(notice.notice, notice.values) })
+    if (!isNotice(body)) throw new Failure('invalid', 'This message is none that is sent by mail.')
+    await transport.send({ to: body.to, ...templates.render(body.notice, body.values) })
   }
 }
 
-function unpack(body: unknown, seal: Seal): Notice {
-  if (typeof body !== 'object' || body === null || !('sealed' in body) || typeof body.sealed !== 'string')
-    throw new Failure('invalid', 'This message is none that was packed here.')
-  return JSON.parse(seal.open(body.sealed, bound)) as Notice
+function isNotice(body: unknown): body is Notice {
+  if (typeof body !== 'object' || body === null) return false
+  const { notice, to, values }: { notice?: unknown; to?: unknown; values?: unknown } = body
+  return (
+    typeof notice === 'string' &&
+    Object.hasOwn(noticeValues, notice) &&
+    typeof to === 'string' &&
+    isMailbox(to) &&
+    typeof values === 'object' &&
+    values !== null &&
+    Object.values(values).every((value) => typeof value === 'string')
+  )
 }
