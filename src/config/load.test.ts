@@ -110,6 +110,14 @@ describe('a wrong configuration', () => {
     ['root: a\nroot: b\n', /postern.yaml:2: Map keys must be unique/],
     ['root: "a\n', /postern.yaml:\d: Missing closing/],
     ['state: ./data/inside\n', /postern.yaml:1: state: must not lie inside the served directory/],
+    [
+      'privsep: { records: ./data/inside }\n',
+      /postern.yaml:1: privsep: records .* must not lie inside the served directory/,
+    ],
+    [
+      'privsep: { runtime: ./data/run }\n',
+      /postern.yaml:1: privsep: runtime .* must not lie inside the served directory/,
+    ],
   ])('%j is refused with key and line', (text, message) => {
     const failure = failureOf(() => load({ text }))
     expect(failure.kind).toBe('invalid')

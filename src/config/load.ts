@@ -283,6 +283,7 @@ function resolved(
         state,
         directory: from('privsep'),
         where: origins.get('privsep')?.describe(['privsep']) ?? 'privsep:',
+        servedAround: (path) => disks.find((mount) => isInside(realPath(path), realPath(mount.directory)))?.directory,
       }),
     }),
     ...(settings.secret !== undefined && { secret: secretSetting(settings.secret, from('secret')) }),

@@ -7,10 +7,20 @@ import type { PrivsepSettings } from '../privsep/settings.js'
 import type { LocalMount, MountSetting } from './mount-settings.js'
 import type { Settings } from './schema.js'
 
+export interface PrivsepSurroundings {
+  readonly state: string
+  /** From which paths go. */
+  readonly directory: string
+  /** How messages begin. */
+  readonly where: string
+  /** The served directory that a path lies in. */
+  readonly servedAround: (path: string) => string | undefined
+}
+
 /** The settings of privilege separation with defaults and absolute paths. Throws `invalid` with `where` before it. */
 export function privsepSettings(
   given: NonNullable<Settings['privsep']>,
-  { state, directory, where }: { readonly state: string; readonly directory: string; readonly where: string },
+  { state, directory, where, servedAround }: PrivsepSurroundings,
 ): PrivsepSettings {
   const { user, authUser, records, runtime, minimumUid, maximumUid, allowedGroups, umask, ticketSeconds, workers } =
     given
@@ -20,11 +30,19 @@ export function privsepSettings(
       'invalid',
       `${where} user and authUser must be two users: one must not be able to touch the other`,
     )
+  const places = {
+    records: records === undefined ? `${state}-records` : resolve(directory, records),
+    runtime: runtime === undefined ? defaultRuntime(state) : resolve(directory, runtime),
+  }
+  for (const [name, path] of Object.entries(places)) {
+    const served = servedAround(path)
+    if (served !== undefined)
+      throw new Failure('invalid', `${where} ${name} (${path}) must not lie inside the served directory ${served}`)
+  }
   return {
     user,
     authUser,
-    records: records === undefined ? `${state}-records` : resolve(directory, records),
-    runtime: runtime === undefined ? defaultRuntime(state) : resolve(directory, runtime),
+    ...places,
     minimumUid,
     maximumUid,
     allowedGroups,
