@@ -1,9 +1,11 @@
-import type { KeyEvent, UserEvent } from '../auth/audit.js'
+import type { AuditEvent, KeyEvent, UserEvent } from '../auth/audit.js'
 import { parseGrant } from '../auth/grant.js'
 import type { Issued } from '../catalog/credentials.js'
+import { auditLine } from '../config/audit-file.js'
 import { openState } from '../config/state.js'
 import type { State } from '../config/state.js'
 import type { Config } from '../config/load.js'
+import { systemClock } from '../core/clock.js'
 import type { ConfigOptions } from './options.js'
 import { settle } from './settings.js'
 
@@ -13,12 +15,17 @@ export async function withState(
   work: (state: State, config: Config) => Promise<void>,
 ): Promise<void> {
   const config = settle(options)
-  const state = await openState(config, { create: false })
+  const state = await openState(config, { create: false, audit: { write: tellAudit } })
   try {
     await work(state, config)
   } finally {
     await state.close()
   }
+}
+
+/** Where there is no state directory, as in a container over a shared catalog, what a process writes to standard error is its log. */
+function tellAudit(event: AuditEvent): void {
+  process.stderr.write(auditLine(event, systemClock.now()))
 }
 
 /** What a command has done to a user, for the audit log. */

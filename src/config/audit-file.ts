@@ -55,7 +55,7 @@ export function openAuditFile(options: AuditFileOptions): AuditFile {
     write(event) {
       try {
         look()
-        writeSync(descriptor, lineOf(event, clock.now()))
+        writeSync(descriptor, auditLine(event, clock.now()))
         isBroken = false
       } catch (error) {
         if (!isBroken) onTrouble(error)
@@ -74,7 +74,8 @@ function openLines(path: string): number {
   }
 }
 
-function lineOf(event: AuditEvent, now: number): string {
+/** An event as a line of the audit log; `now` in milliseconds since the epoch. */
+export function auditLine(event: AuditEvent, now: number): string {
   const { cause, ...facts } = { cause: undefined, ...event }
   const why = cause instanceof Error ? { why: cause.message } : {}
   return `${JSON.stringify({ time: new Date(now).toISOString(), ...facts, ...why })}\n`

@@ -94,6 +94,29 @@ describe('postern migrate', () => {
     expect((await migrate(config)).stdout).toBe('The database of the catalog is as it should be.\n')
   })
 
+  it('a command over that database tells what it did on standard error where there is no audit log to write it to', async () => {
+    const url = new URL(postgres.url(await postgres.newDatabase()))
+    const [own, given] = [url.password, { PGPASSWORD: decodeURIComponent(url.password) }]
+    url.password = ''
+    const file = join(folder, 'no-state.yaml')
+    writeFileSync(file, `catalog: { postgres: "${url.href}" }\n${secret}\nstate: ${join(folder, 'not', 'there')}\n`)
+    const cli = (...args: readonly string[]): Promise<Finished> =>
+      run(process.execPath, [program, ...args, '--config', file], {
+        stdin: 'a long password of ann\n',
+        env: { PATH: process.env['PATH'], ...env, ...given },
+      })
+    expect((await cli('migrate', '--apply')).stdout).toMatch(/^Done/)
+    const added = await cli('user', 'add', 'ann', '--grant', 'rw:/**', '--password-stdin')
+    expect([added.code, added.stderr]).toEqual([0, expect.stringContaining('"event":"user-changed"')])
+    const line = added.stderr.split('\n').find((each) => each.includes('user-changed')) ?? ''
+    expect(JSON.parse(line)).toMatchObject({
+      what: 'made',
+      user: 'ann',
+      by: expect.stringMatching(/^command:/) as string,
+    })
+    expect(added.stderr).not.toContain(own)
+  })
+
   it('has nothing to do for a file, and refuses what contradicts itself', async () => {
     expect((await migrate('')).stdout).toMatch(/^The catalog is a file in the state directory/)
     expect(JSON.parse((await migrate('', '--json')).stdout)).toEqual({ database: 'file', steps: [], applied: false })
