@@ -9,7 +9,7 @@ const source = join(root, 'src')
 
 /** Left to right: a file imports only from its own folder or from one further right. */
 const order: readonly (readonly string[])[] = [
-  ['index'],
+  ['index', 'lambda', 'lambda-drop'],
   ['cli'],
   ['config'],
   ['privsep', 'jobs'],

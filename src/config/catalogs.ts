@@ -6,6 +6,7 @@ import { openSqliteCatalog } from '../catalog/sqlite.js'
 import type { Clock } from '../core/clock.js'
 import { systemClock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
+import { environmentCredentials } from './environment-credentials.js'
 import { readEnvironment } from './environment.js'
 import type { Config } from './load.js'
 
@@ -78,7 +79,7 @@ export async function dynamodbPlace(setting: DynamodbSetting): Promise<DynamodbP
   const region = setting.region ?? environment['AWS_REGION'] ?? environment['AWS_DEFAULT_REGION']
   if (region === undefined)
     throw new Failure('invalid', 'catalog: name the region of the table: { dynamodb: { table: …, region: … } }')
-  const credentials = createCredentials({ settings: {}, region })
+  const credentials = environmentCredentials(environment) ?? createCredentials({ settings: {}, region })
   return { table, region, credentials, ...(endpoint !== undefined && { endpoint }) }
 }
 

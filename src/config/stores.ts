@@ -13,6 +13,7 @@ import { mountStores } from '../store/mounts.js'
 import type { MountedStore } from '../store/mounts.js'
 import type { Store } from '../store/store.js'
 import { catalogNotes } from './catalog-notes.js'
+import { environmentCredentials } from './environment-credentials.js'
 import { readEnvironment } from './environment.js'
 import { s3SettingsOf } from './mount-settings.js'
 import type { LocalMount, MountSetting, S3Mount } from './mount-settings.js'
@@ -25,8 +26,8 @@ export interface OpenedStores {
   readonly mounted: readonly MountedStore[]
   /** Removes what crashed processes left behind; gives how many there were. */
   sweep(): Promise<number>
-  /** What must be done now and again. */
-  keepUp(): Promise<void>
+  /** What must be done now and again: every store has its turn. */
+  keepUp(signal?: AbortSignal): Promise<KeptUp>
   close(): Promise<void>
 }
 
@@ -39,13 +40,19 @@ export interface StoreNeeds {
   readonly onSweep: (count: number) => void
 }
 
+/** How many leftovers of crashes are gone, and what could not be tidied, with the reason. */
+export interface KeptUp {
+  readonly count: number
+  readonly left: readonly string[]
+}
+
 /** One store, and how to tidy it. */
 interface Opened {
   readonly store: Store
   /** At the start, where something may have crashed. */
   readonly sweep?: () => Promise<number>
   /** Now and again. */
-  readonly keepUp?: () => Promise<number>
+  readonly keepUp?: (signal: AbortSignal | undefined) => Promise<number>
 }
 
 /** Opens all of them or none. Throws what `openLocalStore`, `openS3Service` and `mountStores` throw. */
@@ -70,8 +77,18 @@ export async function openStores(mounts: readonly MountSetting[], needs: StoreNe
       store: treeOf(mounted),
       mounted,
       sweep: () => sum(opened.map(({ sweep }) => sweep)),
-      async keepUp() {
-        needs.onSweep(await sum(opened.map(({ keepUp }) => keepUp)))
+      async keepUp(signal) {
+        let count = 0
+        const left: string[] = []
+        for (const { keepUp, setting } of opened) {
+          signal?.throwIfAborted()
+          try {
+            count += (await keepUp?.(signal)) ?? 0
+          } catch (error) {
+            left.push(`the store at ${setting.path}: ${error instanceof Error ? error.message : String(error)}`)
+          }
+        }
+        return { count, left }
       },
       close: closeAll,
     }
@@ -99,7 +116,13 @@ async function openS3(mount: S3Mount, { catalog, clock, log }: StoreNeeds): Prom
   const { openS3Service } = await import('../store/s3/http-service.js')
   const { openS3Store } = await import('../store/s3.js')
   const settings = s3SettingsOf(mount, readEnvironment())
-  const service = await openS3Service({ settings, selfTest: mount.selfTest, log: (line) => log.info(line) })
+  const credentials = environmentCredentials(readEnvironment(), settings.credentials)
+  const service = await openS3Service({
+    settings,
+    selfTest: mount.selfTest,
+    log: (line) => log.info(line),
+    ...(credentials && { credentials }),
+  })
   try {
     // Everything beside the keys that two mounts could have in common.
     const place = `${settings.endpoint.host}/${settings.bucket}/${settings.prefix}`
@@ -108,8 +131,8 @@ async function openS3(mount: S3Mount, { catalog, clock, log }: StoreNeeds): Prom
       turns: catalogTurns(catalog, clock, place),
       changes: directoryChanges(catalog, place),
     })
-    const keepUp = async (): Promise<number> => {
-      const { uploads, tests, moves } = await store.sweep()
+    const keepUp = async (signal: AbortSignal | undefined): Promise<number> => {
+      const { uploads, tests, moves } = await store.sweep({ ...(signal && { signal }) })
       return uploads + tests + moves
     }
     return { store, keepUp }

@@ -31,8 +31,8 @@ export interface LambdaTransportOptions {
   readonly limits: HeaderLimits
   /** Runs one job, or `all` that are due, and gives what they did; absent: there are none. Throws what went wrong. */
   readonly runJobs?: (name: string, signal: AbortSignal) => Promise<unknown>
-  /** Called before an invocation ends: the process stands still after it. */
-  readonly settle?: () => void
+  /** Writes what waits to be written, before an invocation ends: the process stands still after it. Never rejects. */
+  readonly settle?: () => Promise<void>
 }
 
 /** The two ways in which the managed runtime can call a function. Both take every event that `readEvent` knows, and throw what it throws. */
@@ -96,7 +96,7 @@ class EventTransport {
       return await work(time)
     } finally {
       time.end()
-      this.#options.settle?.()
+      await this.#options.settle?.()
     }
   }
 
