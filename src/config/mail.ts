@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Seal } from '../catalog/seal.js'
 import { Failure } from '../core/failure.js'
 import type { MailTransport } from '../mail/mail.js'
 import type { SmtpSettings } from '../mail/smtp.js'
@@ -19,11 +18,7 @@ type Environment = Readonly<Record<string, string | undefined>>
  * Opens what `mail` of the configuration says; paths are absolute. The library is loaded at the first message. Throws
  * `invalid` for templates that cannot be read or filled in, and for a password that is missing.
  */
-export async function openMailSender(
-  settings: MailSettings,
-  seal: Seal,
-  environment: Environment,
-): Promise<MailSender> {
+export async function openMailSender(settings: MailSettings, environment: Environment): Promise<MailSender> {
   const { createTemplates } = await import('../mail/templates.js')
   const { createNoticeSender } = await import('../mail/notice.js')
   const templates = createTemplates(settings.templates === undefined ? [] : templateFiles(settings.templates))
@@ -36,7 +31,7 @@ export async function openMailSender(
     },
     close: () => void opening?.then((opened) => opened.close(), () => undefined), // prettier-ignore
   }
-  return { send: createNoticeSender({ transport, templates, seal }), close: () => transport.close() }
+  return { send: createNoticeSender({ transport, templates }), close: () => transport.close() }
 }
 
 async function openTransport(
