@@ -1,4 +1,3 @@
-import { createCredentials } from '../store/aws/credentials.js'
 import type { Credentials, CredentialSettings } from '../store/aws/credentials.js'
 
 /**
@@ -21,8 +20,8 @@ export function environmentCredentials(
     settings.disableConfigLoad === true ||
     (environment['AWS_PROFILE'] ?? '') !== ''
   if (isSaid || !isSet(accessKeyId) || !isSet(secretAccessKey)) return undefined
-  const sessionToken = isSet(token) ? { sessionToken: token } : {}
-  return createCredentials({ settings: { accessKeyId, secretAccessKey, ...sessionToken }, region: '' })
+  const found = { accessKeyId, secretAccessKey, ...(isSet(token) && { sessionToken: token }) }
+  return { current: async () => found, expired: () => undefined }
 }
 
 function isSet(value: string | undefined): value is string {
