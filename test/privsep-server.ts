@@ -171,9 +171,9 @@ interface PackageLock {
 export function programWithHostileWorker(uid: number, source: string): string {
   const folder = openFolder()
   cpSync(installedProgram(), folder, { recursive: true })
-  const honest = join(folder, 'bin/unix-worker.js')
-  renameSync(honest, join(folder, 'bin/honest-worker.js'))
+  const honest = join(folder, 'bin/unix-worker.cjs')
+  renameSync(honest, join(folder, 'bin/honest-worker.cjs'))
   writeFileSync(join(folder, 'bin/hostile.js'), source)
-  writeFileSync(honest, `await import(process.getuid() === ${uid} ? './hostile.js' : './honest-worker.js')\n`)
+  writeFileSync(honest, `void import(process.getuid() === ${uid} ? './hostile.js' : './honest-worker.cjs')\n`)
   return folder
 }

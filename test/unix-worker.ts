@@ -35,10 +35,10 @@ export class UnixWorkers {
     const folder = mkdtempSync(join(tmpdir(), 'postern-unix-'))
     chmodSync(folder, 0o711)
     for (const name of ['bin', 'native', 'dist/program']) mkdirSync(join(folder, name), { recursive: true })
-    copyFileSync(join(repository, 'bin/unix-worker.js'), join(folder, 'bin/unix-worker.js'))
+    copyFileSync(join(repository, 'bin/unix-worker.cjs'), join(folder, 'bin/unix-worker.cjs'))
     for (const name of readdirSync(join(repository, 'native')).filter((each) => each.endsWith('.node')))
       copyFileSync(join(repository, 'native', name), join(folder, 'native', name))
-    await bundle('src/privsep/worker/main.ts', join(folder, 'dist/program/unix-worker.js'))
+    await bundle('src/privsep/worker/main.ts', join(folder, 'dist/program/unix-worker.cjs'), 'cjs')
     return new UnixWorkers(folder)
   }
 
@@ -76,7 +76,7 @@ export class UnixWorkers {
       const spawned = spawnAs(
         { uid: as, gid: as, groups: [] },
         {
-          command: [process.execPath, program ?? join(this.folder, 'bin/unix-worker.js'), ...args],
+          command: [process.execPath, program ?? join(this.folder, 'bin/unix-worker.cjs'), ...args],
           input: JSON.stringify(settings),
           descriptors,
           complain: (line) => complaints.push(line),
@@ -111,8 +111,8 @@ interface Start {
   readonly now?: number
 }
 
-async function bundle(input: string, file: string): Promise<void> {
+async function bundle(input: string, file: string, format: 'cjs' | 'esm' = 'esm'): Promise<void> {
   const built = await rolldown({ cwd: repository, input, platform: 'node', external: /^node:/ })
-  await built.write({ format: 'esm', file })
+  await built.write({ format, file })
   await built.close()
 }

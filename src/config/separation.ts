@@ -90,7 +90,7 @@ export function programParts(): Pick<BrokerOptions, 'workerCommand' | 'program'>
 } {
   const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
   return {
-    workerCommand: [process.execPath, '--v8-pool-size=1', '--max-old-space-size=192', at('bin/unix-worker.js')],
+    workerCommand: [process.execPath, '--v8-pool-size=1', '--max-old-space-size=192', at('bin/unix-worker.cjs')],
     serverCommand: (part) => [process.execPath, at('bin/postern.js'), part],
     program: [
       process.execPath,

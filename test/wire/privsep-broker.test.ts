@@ -25,7 +25,7 @@ import { BrokerRig, aboutOf, ticketOf, until } from '../broker-rig.js'
 import type { RigOptions } from '../broker-rig.js'
 import { UnixUsers, idsOf } from '../unix-users.js'
 
-const realWorker = fileURLToPath(new URL('../../bin/unix-worker.js', import.meta.url))
+const realWorker = fileURLToPath(new URL('../../bin/unix-worker.cjs', import.meta.url))
 const program = fileURLToPath(new URL('../../bin/postern.js', import.meta.url))
 const users = new UnixUsers()
 let alice: string
