@@ -196,14 +196,24 @@ class EmulatedLambda implements Lambda {
         response.destroy()
         continue
       }
-      if (chunk.length > 0 && !response.destroyed && !response.write(chunk))
-        await Promise.race([once(response, 'drain'), once(response, 'close')])
+      if (chunk.length > 0 && !response.destroyed && !response.write(chunk)) await drained(response)
     }
     const failed = answer.trailers['lambda-runtime-function-error-type'] !== undefined || !answer.complete
     if (head !== undefined) tell(response, 502, 'Internal Server Error')
     else if (failed) response.destroy()
     else response.end()
   }
+}
+
+/** Resolves when more can be written, or nobody reads any more. */
+async function drained(response: ServerResponse): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const go = (): void => {
+      response.off('drain', go).off('close', go)
+      resolve()
+    }
+    response.on('drain', go).on('close', go)
+  })
 }
 
 interface Prelude {

@@ -1,0 +1,192 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { startDynamodb } from '../dynalite-server.js'
+import type { LocalDynamodb } from '../dynalite-server.js'
+import { startLambda } from '../lambda/emulator.js'
+import type { Lambda, LambdaOptions } from '../lambda/emulator.js'
+import { cleanUp, temporaryFolder } from '../serving.js'
+
+const root = fileURLToPath(new URL('../../dist/lambda/postern', import.meta.url))
+const started: Lambda[] = []
+let dynamodb: LocalDynamodb
+let files = ''
+
+beforeAll(async () => {
+  dynamodb = await startDynamodb()
+  await dynamodb.prepare('postern')
+})
+
+afterAll(() => dynamodb.stop())
+
+afterEach(async () => {
+  for (const lambda of started.splice(0)) await lambda.close()
+  await cleanUp()
+})
+
+/** The bundle over a folder, as a file system of EFS would be one; `admin` may do everything. */
+async function gateway(
+  options: Partial<LambdaOptions> = {},
+  variables: Readonly<Record<string, string | undefined>> = {},
+): Promise<Lambda> {
+  files = temporaryFolder()
+  const all: Readonly<Record<string, string | undefined>> = {
+    POSTERN_MOUNTS: JSON.stringify([{ path: '/', local: files }]),
+    POSTERN_CATALOG: JSON.stringify({
+      dynamodb: { table: 'postern', region: 'eu-west-1', endpoint: dynamodb.endpoint },
+    }),
+    POSTERN_SECRET: '{ env: FILES_SECRET }',
+    FILES_SECRET: randomBytes(32).toString('hex'),
+    POSTERN_IDENTITY: JSON.stringify([{ tokens: [{ name: 'ci', sha256: hashOfToken, grants: ['rw:/**'] }] }]),
+    AWS_ACCESS_KEY_ID: 'local',
+    AWS_SECRET_ACCESS_KEY: 'local',
+    ...variables,
+  }
+  const set = Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]))
+  const lambda = await startLambda({ root, ...options, variables: Object.fromEntries(set) })
+  started.push(lambda)
+  return lambda
+}
+
+const token = 'a-token-of-the-build-that-nobody-guesses'
+const hashOfToken = 'nGx+BEIFFBfq4cXXXgC5U0TUPXLNHmcka+CxNPTH34Y='
+const known = { authorization: `Bearer ${token}` }
+
+for (const streams of [false, true])
+  describe(streams ? 'a function that streams' : 'a function that buffers', () => {
+    const mode = { streams, handler: streams ? 'index.streaming' : 'index.handler' }
+
+    it('takes files and gives them back, whatever they hold', async () => {
+      const { url, outcomes, lines } = await gateway(mode)
+      const bytes = randomBytes(300_000)
+      const put = await fetch(`${url}/a%20b/c.bin`, { method: 'PUT', headers: known, body: bytes })
+      expect([put.status, outcomes, lines.slice(-3)]).toMatchObject([201, {}, {}])
+      expect(readFileSync(join(files, 'a b', 'c.bin')).equals(bytes)).toBe(true)
+      const got = await fetch(`${url}/a%20b/c.bin`, { headers: known })
+      expect(Buffer.from(await got.arrayBuffer()).equals(bytes)).toBe(true)
+      const head = await fetch(`${url}/a%20b/c.bin`, { method: 'HEAD', headers: known })
+      expect([head.status, head.headers.get('etag')]).toEqual([200, got.headers.get('etag')])
+      const part = await fetch(`${url}/a%20b/c.bin`, { headers: { ...known, range: 'bytes=1-3' } })
+      expect([part.status, Buffer.from(await part.arrayBuffer())]).toEqual([206, bytes.subarray(1, 4)])
+      const kept = { ...known, 'if-none-match': got.headers.get('etag') ?? '' }
+      expect((await fetch(`${url}/a%20b/c.bin`, { headers: kept })).status).toBe(304)
+    })
+
+    it('refuses whom it does not know, and speaks no WebDAV to anybody', async () => {
+      const { url } = await gateway(mode)
+      const stranger = await fetch(`${url}/a`)
+      expect([stranger.status, stranger.headers.get('www-authenticate')]).toEqual([
+        401,
+        expect.stringMatching(/Bearer/),
+      ])
+      const wrong = await fetch(`${url}/a`, { method: 'PUT', headers: { authorization: 'Bearer x' }, body: 'x' })
+      expect([wrong.status, existsSync(join(files, 'a'))]).toEqual([401, false])
+      for (const headers of [{}, known]) {
+        const found = await fetch(`${url}/`, { method: 'PROPFIND', headers })
+        expect([found.status, found.headers.get('allow'), found.headers.get('dav')]).toEqual([
+          405,
+          'GET, HEAD, PUT, DELETE, PATCH, OPTIONS',
+          null,
+        ])
+      }
+      const options = await fetch(`${url}/`, { method: 'OPTIONS', headers: known })
+      expect([options.status, options.headers.get('dav')]).toEqual([200, null])
+    })
+
+    it('says that an answer is too large where it has no way to give it', async () => {
+      const { url } = await gateway({ ...mode, streamBytes: 20_000_000 })
+      const put = await gatewayFile(files, 7_000_000)
+      const got = await fetch(`${url}/large.bin`, { headers: known })
+      if (streams) expect(Buffer.from(await got.arrayBuffer()).equals(put)).toBe(true)
+      else expect([got.status, await got.text()]).toEqual([501, expect.stringMatching(/range of it/)])
+    })
+  })
+
+/** Puts a file where the function finds it. */
+async function gatewayFile(folder: string, size: number): Promise<Buffer> {
+  const { writeFile } = await import('node:fs/promises')
+  const bytes = randomBytes(size)
+  await writeFile(join(folder, 'large.bin'), bytes)
+  return bytes
+}
+
+describe('a function behind a load balancer', () => {
+  it.each(['alb', 'alb-single'] as const)('takes and gives files (%s)', async (front) => {
+    const { url } = await gateway({ front })
+    const bytes = randomBytes(500_000)
+    expect((await fetch(`${url}/x%25y`, { method: 'PUT', headers: known, body: bytes })).status).toBe(201)
+    expect(readFileSync(join(files, 'x%y')).equals(bytes)).toBe(true)
+    const got = await fetch(`${url}/x%25y`, { headers: known })
+    expect(Buffer.from(await got.arrayBuffer()).equals(bytes)).toBe(true)
+  })
+})
+
+describe('a function', () => {
+  it('writes its log as lines of JSON, all of them before it stands still', async () => {
+    const lambda = await gateway()
+    await fetch(`${lambda.url}/nothing`, { headers: known })
+    await expect.poll(() => lambda.lines.some((line) => line.includes('GET /nothing 404'))).toBe(true)
+    for (const line of lambda.lines) expect(() => JSON.parse(line) as unknown).not.toThrow()
+  })
+
+  it('says at the start what its configuration lacks', async () => {
+    for (const [missing, told] of [
+      ['POSTERN_CATALOG', /^catalog: /],
+      ['POSTERN_SECRET', /secret/],
+      ['POSTERN_MOUNTS', /^mounts: /],
+    ] as const) {
+      const lambda = await gateway({}, { [missing]: undefined })
+      expect(await lambda.invoke({ job: 'all' })).toMatchObject({
+        kind: 'error',
+        error: { errorMessage: expect.stringMatching(told) as string },
+      })
+    }
+  })
+
+  it('answers 503 while its catalog cannot be reached, and serves when it can', async () => {
+    dynamodb.decide(() => 'drop')
+    const { url } = await gateway()
+    expect((await fetch(`${url}/`, { headers: known })).status).toBe(503)
+    dynamodb.decide()
+    await expect.poll(async () => (await fetch(`${url}/`, { headers: known })).status).toBe(200)
+  })
+
+  it('knows no other events than it says', async () => {
+    const lambda = await gateway()
+    expect(await lambda.invoke({ Records: [] })).toMatchObject({
+      kind: 'error',
+      error: { errorMessage: expect.stringMatching(/Function URL/) as string },
+    })
+  })
+
+  it('answers as a plain server where the platform says where to listen', async () => {
+    const port = await freePort()
+    const lambda = await gateway({ freezes: false }, { AWS_LAMBDA_HTTP_ENDPOINT: `127.0.0.1:${port}` })
+    void lambda.invoke({})
+    await expect.poll(() => statusAt(port), { timeout: 10_000 }).toBe(200)
+  })
+})
+
+async function freePort(): Promise<number> {
+  const { createServer } = await import('node:net')
+  return await new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+}
+
+async function statusAt(port: number): Promise<number | undefined> {
+  return await new Promise((resolve) => {
+    const sent = request({ port, host: '127.0.0.1', path: '/', headers: known }, (answer) => {
+      answer.resume()
+      resolve(answer.statusCode)
+    })
+    sent.on('error', () => resolve(undefined))
+    sent.end()
+  })
+}
