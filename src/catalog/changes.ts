@@ -28,6 +28,10 @@ export interface ChangeFeed {
    * asked for what came before.
    */
   follow(after: string | undefined, signal: AbortSignal): AsyncIterable<readonly Fed[]>
+  /** The place behind everything so far, for who goes on from here later. */
+  here(): string
+  /** Ends all following; whoever goes on where they were misses nothing. */
+  dismiss(): void
   /** What was reported is with the others then, where they can be reached. */
   close(): Promise<void>
 }
@@ -86,6 +90,7 @@ class CollectedFeed implements ChangeFeed {
   readonly #stream = randomBytes(5).toString('hex')
   readonly #followers = new Set<Follower>()
   readonly #closing = new AbortController()
+  #dismissing = new AbortController()
   readonly #kept: FedChange[] = []
   #count = 0
   #unwritten: Fed[] = []
@@ -113,7 +118,7 @@ class CollectedFeed implements ChangeFeed {
   }
 
   async *follow(after: string | undefined, signal: AbortSignal): AsyncGenerator<readonly Fed[], void> {
-    const until = AbortSignal.any([signal, this.#closing.signal])
+    const until = AbortSignal.any([signal, this.#closing.signal, this.#dismissing.signal])
     const follower = new Follower()
     const wake = (): void => follower.wake()
     until.addEventListener('abort', wake)
@@ -134,6 +139,15 @@ class CollectedFeed implements ChangeFeed {
     }
   }
 
+  here(): string {
+    return idOf({ at: this.#options.clock.now(), stream: this.#stream, count: this.#count })
+  }
+
+  dismiss(): void {
+    this.#dismissing.abort()
+    this.#dismissing = new AbortController()
+  }
+
   async close(): Promise<void> {
     this.#closing.abort()
     await this.#writing
@@ -143,7 +157,7 @@ class CollectedFeed implements ChangeFeed {
   async #behind(after: string): Promise<readonly Fed[]> {
     const place = readId(after)
     const { catalog, clock, keepSeconds } = this.#options
-    const reset = [{ id: idOf({ at: clock.now(), stream: this.#stream, count: this.#count }), reset: true as const }]
+    const reset = [{ id: this.here(), reset: true as const }]
     if (place === undefined) return reset
     if (catalog !== undefined) {
       if (place.at < clock.now() - keepSeconds * 1000) return reset

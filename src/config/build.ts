@@ -103,6 +103,8 @@ class OneServer implements Server {
       return await this.#listeners.change(setup, () => {
         this.#current = next
         this.#generations.add(next)
+        // Whoever follows what happens comes again, and meets the new settings.
+        before.ground.changes.dismiss()
         this.#log.level = setup.config.log.level
         void this.#retire(before)
       })
@@ -114,6 +116,7 @@ class OneServer implements Server {
 
   async stop(): Promise<void> {
     this.#isReady = false
+    for (const { ground } of this.#generations) ground.changes.dismiss()
     await this.#listeners.stop(this.#current.setup.config.limits.stopSeconds)
     for (const ground of new Set([...this.#generations].map((generation) => generation.ground))) await ground.close()
   }

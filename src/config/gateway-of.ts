@@ -21,6 +21,7 @@ import { createCallerPages } from '../protocol/admin/caller-pages.js'
 import { createGuardPage } from '../protocol/admin/guard-page.js'
 import { createOwnPages } from '../protocol/admin/index.js'
 import { createUsersCalls } from '../protocol/admin/users.js'
+import { createEvents, eventsPath } from '../protocol/http/events/index.js'
 import { createHttpFiles } from '../protocol/http/index.js'
 import type { S3Settings } from '../protocol/s3/context.js'
 import { createBucketCors } from '../protocol/s3/buckets/cors-answers.js'
@@ -101,7 +102,12 @@ export function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: 
       }),
       ...(users && { users }),
     }),
-    callerPages: createCallerPages({}),
+    callerPages: createCallerPages({
+      [eventsPath]: createEvents({
+        feed: ground.changes,
+        authenticate: (request) => authenticator.authenticate(request),
+      }),
+    }),
     spoken: new Map(config.listen.map(({ name, surfaces }) => [name, surfaces])),
     s3Hosts: s3.hosts,
     basePath: config.basePath,
