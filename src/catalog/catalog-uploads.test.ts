@@ -390,7 +390,7 @@ describe('a process that dies between the file and the catalog', () => {
   })
 
   it('has left nothing after the next round', async () => {
-    expect(await expireUploads({ catalog, clock, store }, 1000)).toEqual({ uploads: 0, rooms: 0 })
+    expect(await expireUploads({ catalog, clock, store }, 1000)).toEqual({ uploads: 0, rooms: 0, left: [] })
     expect(await left()).toEqual(nothing)
     expect(await contentOf(path)).toBe('onetwo')
   })
@@ -508,9 +508,9 @@ describe('what is old', () => {
     clock.advanceSeconds(day)
     await put(id, 1, 'one')
     clock.advanceSeconds(day)
-    expect(await expireUploads(needs(), 1.5 * day * 1000)).toEqual({ uploads: 0, rooms: 0 })
+    expect(await expireUploads(needs(), 1.5 * day * 1000)).toEqual({ uploads: 0, rooms: 0, left: [] })
     clock.advanceSeconds(day)
-    expect(await expireUploads(needs(), 1.5 * day * 1000)).toEqual({ uploads: 1, rooms: 0 })
+    expect(await expireUploads(needs(), 1.5 * day * 1000)).toEqual({ uploads: 1, rooms: 0, left: [] })
     expect(await reasonOf(uploads.find(path, id))).toBe('NoSuchUpload')
     expect(await left()).toEqual(nothing)
   })
@@ -522,17 +522,17 @@ describe('what is old', () => {
     const lost = await begin()
     await put(lost.id, 1, 'one')
     await catalog.swap(uploadGroup, uploadName(path, lost.id), undefined, 'any')
-    expect(await expireUploads(needs(), 7 * day * 1000)).toEqual({ uploads: 0, rooms: 0 })
+    expect(await expireUploads(needs(), 7 * day * 1000)).toEqual({ uploads: 0, rooms: 0, left: [] })
     expect(await left()).toEqual({ uploads: 1, parts: 1, rooms: 3 })
     clock.advanceSeconds(day + 1)
-    expect(await expireUploads(needs(), 7 * day * 1000)).toEqual({ uploads: 0, rooms: 2 })
+    expect(await expireUploads(needs(), 7 * day * 1000)).toEqual({ uploads: 0, rooms: 2, left: [] })
     expect(await left()).toEqual({ uploads: 1, parts: 1, rooms: 1 })
     await uploads.complete(path, kept.id, await allOf(uploads.parts(path, kept.id)), parents)
   })
 
   it('is nothing over a store without rooms', async () => {
     const bare = openMemoryStore({ clock })
-    expect(await expireUploads({ catalog, clock, store: { ...bound(bare), parts: undefined } }, 0)).toEqual({ uploads: 0, rooms: 0 }) // prettier-ignore
+    expect(await expireUploads({ catalog, clock, store: { ...bound(bare), parts: undefined } }, 0)).toEqual({ uploads: 0, rooms: 0, left: [] }) // prettier-ignore
   })
 })
 

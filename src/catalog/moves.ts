@@ -183,12 +183,13 @@ function decode(item: Item): Move {
 export async function mendMoves(
   store: Store,
   records: Records,
-  options: { readonly alone?: boolean } = {},
+  options: { readonly alone?: boolean; readonly signal?: AbortSignal } = {},
 ): Promise<number> {
   const { catalog, clock = systemClock } = records
   let mended = 0
   for await (const items of catalog.list(group)) {
     for (const item of items) {
+      options.signal?.throwIfAborted()
       const move = decode(item)
       if (options.alone !== true && move.alive + graceMilliseconds > clock.now()) continue
       if (await hasMoved(store, move)) {

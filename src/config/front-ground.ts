@@ -13,7 +13,7 @@ import { unfinishedBytes } from '../catalog/unfinished-bytes.js'
 import { createUsage } from '../catalog/usage.js'
 import { systemClock } from '../core/clock.js'
 import { memberOf } from '../core/path.js'
-import { every } from '../jobs/every.js'
+import { leftoversJob, storesJob, usersJob } from '../jobs/upkeep.js'
 import type { About } from '../privsep/auth/about.js'
 import { anonymousTicket } from '../privsep/front/anonymous-ticket.js'
 import { authDoor } from '../privsep/front/auth-door.js'
@@ -41,13 +41,13 @@ import { catalogNotes } from './catalog-notes.js'
 import { changeFeedOf } from './change-feed.js'
 import type { Footing, Ground, GroundOptions, GroundSettings } from './ground.js'
 import { installationSecret } from './installation-secret.js'
+import { openJobs } from './jobs.js'
 import { isPerUser } from './privsep-settings.js'
 import { separatedMounts } from './separated-mounts.js'
 import type { Separated } from './separated-mounts.js'
 import { openState } from './state.js'
 import { openStores, treeOf } from './stores.js'
 
-const upkeepMilliseconds = 3600_000
 const dayMilliseconds = 24 * 3600_000
 
 /**
@@ -139,7 +139,7 @@ async function assemble(
     notesOf: (uid) => catalogNotes(catalog, `files:${uid}`),
     idleMilliseconds: front.idleSeconds * 1000,
     onRefused: ({ uid }) => forget(uid),
-    onUp: (user) => footingOf(user).tidy(),
+    onUp: (user) => void footingOf(user).tidy(),
     ...(native && { passing: { calls: native, mounted: openMounted(native) } }),
     log,
   })
@@ -171,20 +171,15 @@ async function assemble(
     },
   )
   closers.push(() => nobodys.close())
-  const upkeep = keepsUp
-    ? every(
-        async () => {
-          for (const user of users.active()) footingOf(user).tidy()
-          await stores.keepUp()
-        },
-        {
-          first: upkeepMilliseconds,
-          pause: upkeepMilliseconds,
-          onError: (err) => log.error({ err }, 'old uploads could not be given up'),
-        },
-      )
-    : undefined
-  closers.push(() => upkeep?.close())
+  const jobs = openJobs(settings, { catalog, clock, secret, log, keepsUp }, [
+    usersJob(async () => {
+      // One whose process hangs keeps the others from nothing.
+      await Promise.all(users.active().map((user) => footingOf(user).tidy()))
+    }),
+    storesJob(stores),
+    leftoversJob(stores),
+  ])
+  closers.push(() => jobs.close())
 
   const { anonymous } = settings
   return {
@@ -198,6 +193,7 @@ async function assemble(
     locks,
     properties,
     changes,
+    jobs,
     of: ({ unixUser }: Identity) => (unixUser === undefined ? nobodys : footingOf(users.of(unixUser))),
     directories: remote.directories,
     users: [],
@@ -253,8 +249,8 @@ async function brokerLink(
 
 /** What one user stands on. */
 interface UserFooting extends Footing {
-  /** Mends and clears away what was left behind, in the background. */
-  tidy(): void
+  /** Mends and clears away what was left behind; never throws. */
+  tidy(): Promise<void>
   close(): Promise<void>
 }
 
@@ -273,8 +269,10 @@ function userFooting(
     readonly uploadMilliseconds: number
   },
 ): UserFooting {
-  const tree = treeOf([...shared, ...separated.flatMap((one) => mountedFor(user, one))])
+  const alone = separated.flatMap((one) => mountedFor(user, one))
+  const tree = treeOf([...shared, ...alone])
   const store = tended(tree, records)
+  const own = shared.length === 0 ? store : treeOf(alone)
   const { catalog, clock = systemClock } = records
   const hashing = openBackgroundHash({
     store: tree,
@@ -284,7 +282,9 @@ function userFooting(
   const tidy = async (): Promise<void> => {
     try {
       await mendMoves(tree, records)
-      await expireUploads({ catalog, clock, store }, uploadMilliseconds)
+      // In the stores that are everybody's, uploads of others lie as well, of which this part of the catalog knows nothing.
+      const { left } = await expireUploads({ catalog, clock, store }, uploadMilliseconds, { own })
+      if (left.length > 0) log.warn({ left, user: user?.name }, 'what a user has left behind is tried again')
     } catch (err) {
       log.warn({ err, user: user?.name }, 'what a user has left behind could not be cleared away')
     }
@@ -298,8 +298,8 @@ function userFooting(
       count: async (below) => (await bytesBelow(tree, below)) + (await unfinishedBytes(catalog, below)),
     }),
     hashing,
-    tidy() {
-      if (user !== undefined) tidying ??= tidy().finally(() => (tidying = undefined))
+    async tidy() {
+      if (user !== undefined) await (tidying ??= tidy().finally(() => (tidying = undefined)))
     },
     close: () => hashing.close(),
   }

@@ -16,11 +16,9 @@ import type { Catalog } from '../catalog/catalog.js'
 import type { Locks } from '../catalog/locks.js'
 import { catalogProperties } from '../catalog/properties.js'
 import type { Properties } from '../catalog/properties.js'
-import { expireUploads } from '../catalog/expire-uploads.js'
 import type { ChangeFeed } from '../catalog/changes.js'
 import { mendMoves } from '../catalog/moves.js'
 import { tended } from '../catalog/tended.js'
-import type { UploadNeeds } from '../catalog/upload-state.js'
 import { unfinishedBytes } from '../catalog/unfinished-bytes.js'
 import { createUsage } from '../catalog/usage.js'
 import type { Usage } from '../catalog/usage.js'
@@ -29,15 +27,15 @@ import type { OwnPagesOptions } from '../protocol/admin/index.js'
 import { openBackgroundHash } from '../protocol/s3/objects/background-hash.js'
 import type { BackgroundHash } from '../protocol/s3/objects/background-hash.js'
 import type { Store } from '../store/store.js'
-import { every } from '../jobs/every.js'
-import type { Recurring } from '../jobs/every.js'
+import { leftoversJob, movesJob, storesJob, uploadsJob } from '../jobs/upkeep.js'
 import { openSources } from './identity/open.js'
 import { isShared } from './catalogs.js'
 import { changeFeedOf } from './change-feed.js'
 import { installationSecret } from './installation-secret.js'
+import { openJobs } from './jobs.js'
+import type { Jobs } from './jobs.js'
 import type { Config } from './load.js'
 import { checkRoot, openStores } from './stores.js'
-import type { OpenedStores } from './stores.js'
 import { openState } from './state.js'
 import type { State } from './state.js'
 
@@ -50,6 +48,8 @@ export interface Ground extends Pick<State, 'catalog' | 'clock' | 'accounts' | '
   readonly properties: Properties
   /** What is done to the files, by all processes that share the catalog. */
   readonly changes: ChangeFeed
+  /** What is done beside requests, and what waits to be sent. */
+  readonly jobs: Jobs
   /** What the requests of one caller stand on: the same for all, but where each acts as a Unix user. */
   of(identity: Identity): Footing
   /** In the order in which they are asked. */
@@ -116,6 +116,8 @@ export type GroundSettings = Pick<
   | 'front'
   | 'anonymous'
   | 'events'
+  | 'jobs'
+  | 'mail'
 >
 
 /** Whether one ground serves for both. */
@@ -129,6 +131,8 @@ export function sameGround(one: GroundSettings, other: GroundSettings): boolean 
     one.basePath === other.basePath &&
     one.s3.uploadDays === other.s3.uploadDays &&
     one.events.keepSeconds === other.events.keepSeconds &&
+    isDeepStrictEqual(one.jobs, other.jobs) &&
+    isDeepStrictEqual(one.mail, other.mail) &&
     isDeepStrictEqual(one.identity, other.identity)
   )
 }
@@ -190,8 +194,12 @@ async function assemble(
     count: async (tree) => (await bytesBelow(files, tree)) + (await unfinishedBytes(catalog, tree)),
   })
   const footing: Footing = { store, catalog, usage, hashing }
-  const upkeep = keepsUp ? upkeepOf({ catalog, clock, store }, stores, settings.s3.uploadDays, log) : undefined
-  const mending = keepsUp ? mendingOf(() => mendMoves(files, records), log) : undefined
+  const jobs = openJobs(settings, { catalog, clock, secret, log, keepsUp }, [
+    uploadsJob({ catalog, clock, store }, settings.s3.uploadDays),
+    movesJob((signal) => mendMoves(files, records, { signal })),
+    storesJob(stores),
+    leftoversJob(stores),
+  ])
   return {
     catalog,
     clock,
@@ -203,6 +211,7 @@ async function assemble(
     locks,
     properties,
     changes,
+    jobs,
     of: () => footing,
     directories: sources.directories,
     users: sources.users,
@@ -219,8 +228,7 @@ async function assemble(
       report(await stores.sweep())
     },
     async close() {
-      await upkeep?.close()
-      await mending?.close()
+      await jobs.close()
       await changes.close()
       await hashing.close()
       await sources.close()
@@ -229,32 +237,3 @@ async function assemble(
     },
   }
 }
-
-/** Gives up uploads that nobody goes on with. */
-function upkeepOf(needs: UploadNeeds, stores: OpenedStores, uploadDays: number, log: Logger): Recurring {
-  return every(
-    async () => {
-      const { uploads, rooms } = await expireUploads(needs, uploadDays * dayMilliseconds)
-      if (uploads > 0 || rooms > 0) log.info({ uploads, rooms }, 'gave up uploads that nobody has gone on with')
-      await stores.keepUp()
-    },
-    {
-      first: 10_000,
-      pause: 3600_000,
-      onError: (err) => log.error({ err }, 'old uploads could not be given up'),
-    },
-  )
-}
-
-/** Finishes the moves of workers and instances that died in the middle of one. */
-function mendingOf(mend: () => Promise<number>, log: Logger): Recurring {
-  return every(
-    async () => {
-      const moves = await mend()
-      if (moves > 0) log.info({ moves }, 'finished moves that were interrupted')
-    },
-    { first: 60_000, pause: 60_000, onError: (err) => log.error({ err }, 'interrupted moves could not be finished') },
-  )
-}
-
-const dayMilliseconds = 24 * 3600 * 1000

@@ -3,6 +3,7 @@ import { surfaceNames } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import { proxyTrust } from '../transport/forwarded.js'
 import { identityEntry } from './identity/entry.js'
+import { jobs } from './schema-jobs.js'
 import { mail } from './schema-mail.js'
 import { privsep, unixName } from './schema-privsep.js'
 import { bytes, flag, grant, listOf, objectOf, oneOf, pattern, text, whole } from './schema-parts.js'
@@ -279,6 +280,13 @@ export const configSchema = objectOf({
     description:
       'How mails go out: invitations, new passwords, notices of drops. `from` is the sender. `smtp`: a server as `smtp://USER@HOST:587` (STARTTLS, or nothing is sent) or `smtps://USER@HOST:465`; or { url, password, tls } with `password` as { env: NAME } or { file: FILE }, and `tls: never` for a server on this machine. `ses`: { region } for Amazon SES by the role of the process. `templates` is a folder with texts of your own (docs/mail.md).',
     example: '{ from: "Files <files@example.org>", smtp: "smtps://files@mail.example.org" }',
+  }),
+  jobs: jobs.meta({
+    type: '{ disabled, auditExport }, or off',
+    default: 'all are done by the server',
+    description:
+      'What the server does beside requests (docs/jobs.md). `disabled` names jobs that it does not begin by itself, `off` stands for all: then `postern jobs run` does them, by a timer of yours. `auditExport`: { to } puts the audit log into a folder of the tree, day by day; nobody may read that folder without a login.',
+    example: '{ disabled: [leftovers], auditExport: { to: /admin/audit } }',
   }),
   hideQuotaFrom: listOf(text).default(['WebDAVFS']).meta({
     type: 'list of texts',

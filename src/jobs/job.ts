@@ -9,6 +9,8 @@ export interface Job {
   readonly everySeconds: number
   /** A run that takes longer is told to end, and counts as failed; an hour without it. */
   readonly limitSeconds?: number
+  /** For each host by itself: it is about what lies there. Else one process of all does it. */
+  readonly perHost?: true
   /** Ends early, by throwing, where the signal says so. What it throws is logged and shown, and the job is tried again. */
   run(signal: AbortSignal): Promise<JobReport>
 }
@@ -34,9 +36,4 @@ export interface JobOutcome {
   readonly ended: number
   /** The process that ran it. */
   readonly by: string
-}
-
-/** Asks whoever goes through many things: throws the reason where the work is to end. */
-export function goOn(signal: AbortSignal | undefined): void {
-  signal?.throwIfAborted()
 }

@@ -29,6 +29,8 @@ export interface RunOptions {
 export interface JobState {
   readonly name: string
   readonly everySeconds: number
+  /** Run only when somebody asks for it. */
+  readonly disabled: boolean
   readonly last?: JobOutcome
   /** When it is to run again; undefined before its first time. */
   readonly next?: number
@@ -40,8 +42,10 @@ export interface RunnerOptions {
   /** That of the catalog. */
   readonly clock: Clock
   readonly jobs: readonly Job[]
-  /** Names this process for people: `host:pid`. */
-  readonly by: string
+  /** By the name of this host and the number of this process they are told apart, for people; jobs per host by the host alone. */
+  readonly host: string
+  /** Jobs that are not begun by themselves. */
+  readonly disabled?: readonly string[]
   readonly log: JobLog
 }
 
@@ -61,6 +65,7 @@ const askPauseMilliseconds = 2000
 export class JobRunner {
   readonly jobs: readonly Job[]
   readonly #options: RunnerOptions
+  readonly #by: string
   readonly #leases: Leases
   /** Jobs of this process that do not end though they were told to. */
   readonly #stuck = new Set<string>()
@@ -70,7 +75,8 @@ export class JobRunner {
   constructor(options: RunnerOptions) {
     this.#options = options
     this.jobs = options.jobs
-    this.#leases = new Leases(options.catalog, options.clock, options.by)
+    this.#by = `${options.host}:${process.pid}`
+    this.#leases = new Leases(options.catalog, options.clock, this.#by)
   }
 
   /**
@@ -96,8 +102,10 @@ export class JobRunner {
     const records = await readRecords(this.#options.catalog)
     const now = this.#options.clock.now()
     let next = Infinity
-    for (const { name, everySeconds } of this.jobs) {
-      const record = records.get(name)
+    for (const job of this.jobs) {
+      const { name, everySeconds } = job
+      if (this.#isDisabled(name)) continue
+      const record = records.get(this.#key(job))
       if (!isDue(record, everySeconds, now)) {
         next = Math.min(next, record?.next ?? now)
         continue
@@ -112,11 +120,12 @@ export class JobRunner {
   async list(): Promise<readonly JobState[]> {
     const records = await readRecords(this.#options.catalog)
     return Promise.all(
-      this.jobs.map(async ({ name, everySeconds }) => {
-        const record = records.get(name)
-        const running = await this.#leases.holder(name)
+      this.jobs.map(async (job) => {
+        const { name, everySeconds } = job
+        const record = records.get(this.#key(job))
+        const running = await this.#leases.holder(this.#key(job))
         return {
-          ...{ name, everySeconds },
+          ...{ name, everySeconds, disabled: this.#isDisabled(name) },
           ...(record && { last: record.last, next: record.next }),
           ...(running && { running: { by: running.by, since: running.since } }),
         }
@@ -130,14 +139,22 @@ export class JobRunner {
     await Promise.allSettled(this.#running.values())
   }
 
+  #isDisabled(name: string): boolean {
+    return this.#options.disabled?.includes(name) === true
+  }
+
+  #key({ name, perHost }: Job): string {
+    return perHost === true ? `${name}@${this.#options.host}` : name
+  }
+
   async #attempt(job: Job, { signal, onlyDue = false, patient = false }: RunOptions): Promise<RunAnswer> {
     const { catalog, clock, log } = this.#options
     if (this.#stuck.has(job.name)) throw new Failure('unavailable', `The last run of ${job.name} has not ended yet.`)
     const asked = clock.now()
-    const { lease, waited } = await this.#lease(job.name, patient, signal)
+    const { lease, waited } = await this.#lease(this.#key(job), patient, signal)
     if (!('release' in lease)) return { running: { by: lease.by, since: lease.since } }
     try {
-      const before = await readRecord(catalog, job.name)
+      const before = await readRecord(catalog, this.#key(job))
       // Whoever was waited for has done what was wanted.
       if (waited && before !== undefined && before.last.ended >= asked) return { ran: before.last }
       if (onlyDue && before !== undefined && !isDue(before, job.everySeconds, clock.now())) return { due: before.next }
@@ -168,7 +185,8 @@ export class JobRunner {
   }
 
   async #outcomeOf(job: Job, lease: Lease, signal: AbortSignal | undefined): Promise<JobOutcome> {
-    const { clock, by } = this.#options
+    const { clock } = this.#options
+    const by = this.#by
     const began = clock.now()
     const limitSeconds = job.limitSeconds ?? defaultLimitSeconds
     const limit = new AbortController()
@@ -221,7 +239,7 @@ export class JobRunner {
     try {
       await writeRecord(
         catalog,
-        job.name,
+        this.#key(job),
         recordAfter(outcome, before, { everySeconds: job.everySeconds, now: clock.now() }),
       )
     } catch (err) {

@@ -1,0 +1,122 @@
+import { hostname } from 'node:os'
+import type { Catalog } from '../catalog/catalog.js'
+import { catalogOutbox } from '../catalog/outbox.js'
+import type { Outbox } from '../catalog/outbox.js'
+import type { Clock } from '../core/clock.js'
+import { Failure } from '../core/failure.js'
+import { deliverJob, openDelivery } from '../jobs/deliver.js'
+import type { Senders } from '../jobs/deliver.js'
+import type { Job } from '../jobs/job.js'
+import { JobRunner } from '../jobs/runner.js'
+import type { JobLog, RunAnswer } from '../jobs/runner.js'
+import { schedule } from '../jobs/schedule.js'
+import { readEnvironment } from './environment.js'
+import type { Config } from './load.js'
+
+/** What is done beside requests in one process. */
+export interface Jobs {
+  readonly runner: JobRunner
+  readonly outbox: Outbox
+  /** Ends what runs; before the catalog is closed. */
+  close(): Promise<void>
+}
+
+export interface JobNeeds {
+  readonly catalog: Catalog
+  readonly clock: Clock
+  /** Of the installation. */
+  readonly secret: Uint8Array
+  readonly log: JobLog
+  /** Begins jobs by itself when their time has come. */
+  readonly keepsUp: boolean
+  /** Beside those that the settings say. */
+  readonly senders?: Senders
+}
+
+export type JobSettingsOf = Pick<Config, 'jobs' | 'mail'>
+
+const firstMilliseconds = 10_000
+
+/** The outbox, and the jobs of a ground: its own, and to send what waits in the outbox. */
+export function openJobs({ jobs, mail }: JobSettingsOf, needs: JobNeeds, own: readonly Job[]): Jobs {
+  const { catalog, clock, secret, log, keepsUp } = needs
+  const outbox = catalogOutbox({
+    catalog,
+    clock,
+    secret,
+    onDead: (message) => log.warn({ ...message }, 'a message was given up, and is kept for a week'),
+  })
+  const mails = mail === undefined ? undefined : lateMails(mail)
+  const delivery = openDelivery({ outbox, log, senders: { ...needs.senders, ...(mails && { mail: mails.send }) } })
+  const runner = new JobRunner({
+    catalog,
+    clock,
+    log,
+    host: hostname(),
+    disabled: jobs.disabled,
+    jobs: [...own, deliverJob(delivery)],
+  })
+  const scheduled = keepsUp
+    ? schedule(runner, {
+        first: firstMilliseconds,
+        onTrouble: (err) => log.warn({ err }, 'jobs wait: the catalog cannot be asked'),
+      })
+    : undefined
+  return {
+    runner,
+    outbox,
+    async close() {
+      await delivery.close()
+      await (scheduled ?? runner).close()
+      await mails?.close()
+    },
+  }
+}
+
+/** Opened with the first message: a server starts sooner without. */
+function lateMails(settings: NonNullable<Config['mail']>) {
+  let opening: Promise<{ send(body: unknown): Promise<void>; close(): void }> | undefined
+  return {
+    send: async (body: unknown): Promise<void> => {
+      opening ??= import('./mail.js').then(({ openMailSender }) => openMailSender(settings, readEnvironment()))
+      // What is wrong with the settings may be put right meanwhile.
+      opening.catch(() => (opening = undefined))
+      await (await opening).send(body)
+    },
+    close: async (): Promise<void> => {
+      const opened = await opening?.catch(() => undefined)
+      opened?.close()
+    },
+  }
+}
+
+/** A job that somebody wanted, and what became of that. */
+export interface RanJob {
+  readonly name: string
+  readonly answer: RunAnswer
+}
+
+/**
+ * Runs jobs one after the other, now: those named, or all. A job that another process is at counts as run: see `answer`.
+ * Throws `invalid` for a name that no job has, before anything is run, and `unavailable` where the catalog cannot be asked.
+ */
+export async function runJobs(
+  { jobs }: { readonly jobs: Pick<Jobs, 'runner'> },
+  names: readonly string[] | 'all',
+  options: { readonly signal?: AbortSignal; readonly onBegin?: (name: string) => void } = {},
+): Promise<readonly RanJob[]> {
+  const { runner } = jobs
+  const known = runner.jobs.map(({ name }) => name)
+  const unknown = names === 'all' ? [] : names.filter((name) => !known.includes(name))
+  if (unknown.length > 0)
+    throw new Failure('invalid', `There is no job ${unknown.join(' and no job ')}. There are: ${known.join(', ')}.`)
+  const ran: RanJob[] = []
+  for (const name of names === 'all' ? known : new Set(names)) {
+    options.onBegin?.(name)
+    ran.push({
+      name,
+      answer: await runner.run(name, { patient: true, ...(options.signal && { signal: options.signal }) }),
+    })
+  }
+  return ran
+}
