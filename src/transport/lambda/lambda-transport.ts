@@ -52,6 +52,8 @@ interface Outgoing {
 interface Streamable {
   readonly head: AnswerHead
   readonly body: AnswerBody
+  /** Of the body; ends with a failure where the time is over before. */
+  readonly pieces: AsyncGenerator<Uint8Array>
   /** Its length, where that is known. */
   readonly announced?: number | undefined
   readonly error?: unknown
@@ -173,11 +175,11 @@ class EventTransport {
 
   async #stream(eventHead: EventHead, runtime: ManagedRuntime, stream: Writable, time: TimeLeft): Promise<void> {
     const request = this.#requestOf(eventHead, time)
-    const { head, body, announced, error } = await this.#streamable(request, time)
+    const { head, body, pieces, announced, error } = await this.#streamable(request, time)
     let sent: Sent = { status: head.status, bodyBytes: 0, complete: false, ...(error !== undefined && { error }) }
     try {
       const to = begun(runtime, stream, head)
-      for await (const chunk of timely(body.pieces(), time)) {
+      for await (const chunk of pieces) {
         sent = { ...sent, bodyBytes: sent.bodyBytes + chunk.length }
         if (announced !== undefined && sent.bodyBytes > announced) throw wrongLength()
         if (sent.bodyBytes > streamedBytes) throw tooLarge(sent.bodyBytes)
@@ -209,10 +211,11 @@ class EventTransport {
     const bare = isBare(request, response.status)
     const announced = bare ? undefined : announcedBytes(response)
     const isTooLarge = announced !== undefined && announced > streamedBytes
-    if (head !== undefined && !bare && !isTooLarge) return { head, body, announced }
+    if (head !== undefined && !bare && !isTooLarge)
+      return { head, body, pieces: timely(body.pieces(), time), announced }
     await body.drop().catch(() => undefined)
     if (head === undefined) return streamable(broken(new Error('a response header cannot be written')))
-    return isTooLarge ? streamable(this.#tooLarge(request, announced)) : { head, body: new AnswerBody(undefined) }
+    return streamable(isTooLarge ? this.#tooLarge(request, announced) : outgoing(head, Buffer.alloc(0)))
   }
 
   #late(request: LambdaRequest): Outgoing {
@@ -244,8 +247,9 @@ function begun(runtime: ManagedRuntime, stream: Writable, { status, headers, coo
   return to
 }
 
-function streamable({ head, body, sent }: Outgoing): Streamable {
-  return { head, body: new AnswerBody(body), error: sent.error }
+function streamable({ head, body: bytes, sent }: Outgoing): Streamable {
+  const body = new AnswerBody(bytes)
+  return { head, body, pieces: body.pieces(), error: sent.error }
 }
 
 /** What comes while there is time. Throws where there is none left. */
