@@ -12,8 +12,8 @@ const renewalMilliseconds = 8000
 /** Whoever could not renew for so long has to stop, well before anybody takes over. */
 const giveUpMilliseconds = 20_000
 const patienceMilliseconds = 2000
-/** Of a job that is no more. A living one is renewed long before. */
-const forgottenMilliseconds = 24 * 3600 * 1000
+/** Of a job, or a host, that is no more: so long that no wrong clock makes a living one look like it. */
+export const forgottenMilliseconds = 30 * 24 * 3600 * 1000
 
 /** The right to do something as the only one of all instances. */
 export interface Lease {

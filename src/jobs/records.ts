@@ -1,6 +1,6 @@
 import type { Catalog, Item } from '../catalog/catalog.js'
 import type { JobOutcome } from './job.js'
-import { jobGroup } from './lease.js'
+import { forgottenMilliseconds, jobGroup } from './lease.js'
 
 /** What is remembered of a job between its runs. */
 export interface JobRecord {
@@ -30,7 +30,8 @@ export async function readRecord(catalog: Catalog, name: string): Promise<JobRec
 
 /** Throws `unavailable`. */
 export async function writeRecord(catalog: Catalog, name: string, record: JobRecord): Promise<void> {
-  await catalog.swap(jobGroup, prefix + name, Buffer.from(JSON.stringify(record)), 'any')
+  const expires = new Date(record.next + forgottenMilliseconds)
+  await catalog.swap(jobGroup, prefix + name, Buffer.from(JSON.stringify(record)), 'any', expires)
 }
 
 /** The record after one more run. What failed or left something comes again sooner: after 30 s, then twice as long each time. */
