@@ -185,6 +185,19 @@ describe('a feed through a shared catalog', () => {
     expect((await found).map(nameOf)).toEqual(['a'])
   })
 
+  it('writes at once where the process may stand still, again and again', async () => {
+    const catalog = openMemoryCatalog({ clock })
+    const one = feed({ catalog })
+    await one.flush()
+    for (const name of ['a', 'b']) {
+      const before = one.here()
+      time += 1
+      one.report(change(name))
+      await one.flush()
+      expect((await take(feed({ catalog }), 1, before)).map(nameOf)).toEqual([name])
+    }
+  })
+
   it('takes batches of any size', async () => {
     const catalog = openMemoryCatalog({ clock })
     const [one, other] = [feed({ catalog }), feed({ catalog })]

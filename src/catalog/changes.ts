@@ -30,6 +30,8 @@ export interface ChangeFeed {
   follow(after: string | undefined, signal: AbortSignal): AsyncIterable<readonly Fed[]>
   /** The place behind everything so far, for who goes on from here later. */
   here(): string
+  /** Writes what was reported without waiting for more: for a process that may stand still from now on. Never rejects. */
+  flush(): Promise<void>
   /** Ends all following; whoever goes on where they were misses nothing. */
   dismiss(): void
   /** What was reported is with the others then, where they can be reached. */
@@ -91,6 +93,7 @@ class CollectedFeed implements ChangeFeed {
   readonly #followers = new Set<Follower>()
   readonly #closing = new AbortController()
   #dismissing = new AbortController()
+  #hurry = new AbortController()
   readonly #kept: FedChange[] = []
   #count = 0
   #unwritten: Fed[] = []
@@ -148,6 +151,12 @@ class CollectedFeed implements ChangeFeed {
     this.#dismissing = new AbortController()
   }
 
+  async flush(): Promise<void> {
+    this.#hurry.abort()
+    await this.#writing
+    this.#hurry = new AbortController()
+  }
+
   async close(): Promise<void> {
     this.#closing.abort()
     await this.#writing
@@ -175,7 +184,7 @@ class CollectedFeed implements ChangeFeed {
   async #write(catalog: Catalog): Promise<void> {
     const { clock, keepSeconds, onError } = this.#options
     while (this.#unwritten.length > 0) {
-      await this.#pause(collectMilliseconds)
+      await this.#pause(collectMilliseconds, this.#hurry.signal)
       this.#beingWritten = this.#unwritten
       this.#unwritten = []
       for (const { value, upTo } of batchesOf(this.#beingWritten)) {
@@ -235,9 +244,10 @@ class CollectedFeed implements ChangeFeed {
     }
   }
 
-  /** Shorter when the feed is closed. */
-  async #pause(milliseconds: number): Promise<void> {
-    const { signal } = this.#closing
+  /** Shorter when the feed is closed, or where `hurry` says so. */
+  async #pause(milliseconds: number, hurry?: AbortSignal): Promise<void> {
+    const { signal: closing } = this.#closing
+    const signal = hurry === undefined ? closing : AbortSignal.any([closing, hurry])
     await pause(milliseconds, undefined, { signal, ref: false }).catch(() => undefined)
   }
 }

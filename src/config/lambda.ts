@@ -1,4 +1,5 @@
 import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { Logger } from 'pino'
 import { Failure, isFailure } from '../core/failure.js'
@@ -12,6 +13,7 @@ import { lambdaListener } from '../transport/lambda/lambda-request.js'
 import { createLambdaTransport } from '../transport/lambda/lambda-transport.js'
 import type { LambdaTransport } from '../transport/lambda/lambda-transport.js'
 import { ensureAdmin } from './first-start.js'
+import type { RunAnswer } from '../jobs/runner.js'
 import { gatewayOf } from './gateway-of.js'
 import { openGround } from './ground.js'
 import type { Ground } from './ground.js'
@@ -102,7 +104,11 @@ export async function openLambda(environment: Environment): Promise<LambdaTransp
     onExchange: (exchange) => opening.current?.gateway.finished(exchange),
     trust,
     limits: config.limits,
-    settle: async () => log.flush(),
+    runJobs: async (name, signal) => await runDue(await opening.opened(), name, signal),
+    settle: async () => {
+      await written(opening.current)
+      log.flush()
+    },
   })
 }
 
@@ -121,6 +127,31 @@ async function open(config: Config, log: Logger, environment: Environment): Prom
     await ground.close()
     throw error
   }
+}
+
+/** So long an invocation waits for what is written beside its answer, in milliseconds: what is in the way then may be there next time. */
+const settleMilliseconds = 2000
+
+/** Others hear of the changes of this invocation before the process stands still. */
+async function written(opened: Opened | undefined): Promise<void> {
+  if (opened === undefined) return
+  const patience = new AbortController()
+  await Promise.race([
+    opened.ground.changes.flush(),
+    delay(settleMilliseconds, undefined, patience).catch(() => undefined),
+  ])
+  patience.abort()
+}
+
+/** One job now, or with `all` each that is due. Throws what they leave undone, so that the platform counts and repeats it. */
+async function runDue({ ground }: Opened, name: string, signal: AbortSignal): Promise<unknown> {
+  const { runner } = ground.jobs
+  const ran: { readonly name: string; readonly answer: RunAnswer }[] = []
+  for (const each of name === 'all' ? runner.jobs.map((job) => job.name) : [name])
+    ran.push({ name: each, answer: await runner.run(each, { signal, onlyDue: name === 'all' }) })
+  const failed = ran.filter(({ answer }) => 'ran' in answer && answer.ran.result === 'failed')
+  if (failed.length > 0) throw new Failure('unavailable', `Jobs have failed: ${JSON.stringify(failed)}`)
+  return ran
 }
 
 /** Tries to open until that succeeds, once at a time. */

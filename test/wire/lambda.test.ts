@@ -154,6 +154,19 @@ describe('a function', () => {
     await expect.poll(async () => (await fetch(`${url}/`, { headers: known })).status).toBe(200)
   })
 
+  it('runs jobs that are due, or one by its name, and says what they did', async () => {
+    const lambda = await gateway()
+    const all = await lambda.invoke({ source: 'aws.events', 'detail-type': 'Scheduled Event', detail: {} })
+    expect(all).toMatchObject({ kind: 'result', text: expect.stringMatching(/"result":"done"/) as string })
+    const again = await lambda.invoke({ job: 'all' })
+    expect(again).toMatchObject({ kind: 'result', text: expect.not.stringMatching(/"result"/) as string })
+    expect(await lambda.invoke({ job: 'uploads' })).toMatchObject({ kind: 'result' })
+    expect(await lambda.invoke({ job: 'no-such' })).toMatchObject({
+      kind: 'error',
+      error: { errorMessage: expect.stringMatching(/There are: /) as string },
+    })
+  })
+
   it('knows no other events than it says', async () => {
     const lambda = await gateway()
     expect(await lambda.invoke({ Records: [] })).toMatchObject({
