@@ -111,6 +111,7 @@ const mayPut = (path: string): Rule['needs'] => [[['create', path]], [['replace'
 const tree = (actions: readonly Action[], path: string): readonly (readonly [Action, string])[] => actions.map((action) => [action, `${path}/**`] as const) // prettier-ignore
 
 /** What every method needs. A method of a guarded set that is missing here fails the test below. */
+const promised = { size: 1, sha256: Buffer.alloc(32) }
 const rules: Readonly<Record<string, readonly Rule[]>> = {
   'store.stat': [{ run: ({ store: on }) => on.stat(p('/a/f')), needs: seen('/a/f') }],
   'store.list': [{ run: ({ store: on }) => on.list(p('/a')), needs: seen('/a'), way: true }],
@@ -169,6 +170,8 @@ const rules: Readonly<Record<string, readonly Rule[]>> = {
   'uploads.find': [{ run: async ({ uploads: on }) => on.find(p('/a/f'), (await begun()).id), needs: mayPut('/a/f') }],
   'uploads.part': [{ run: async ({ uploads: on }) => on.part(p('/a/f'), (await begun()).id, 1, text('x')), needs: mayPut('/a/f') }],
   'uploads.partFrom': [{ run: async ({ uploads: on }) => on.partFrom(p('/a/f'), (await begun()).id, 1, p('/b/f'), { start: 0, end: 1 }), needs: mayPut('/a/f').map((row) => [...row, ['read', '/b/f'] as const]) }],
+  'uploads.offer': [{ run: async ({ uploads: on }) => on.offer(p('/a/f'), (await begun()).id, 1, promised, 60), needs: mayPut('/a/f') }],
+  'uploads.adopt': [{ run: async ({ uploads: on }) => on.adopt(p('/a/f'), (await begun()).id, 1, promised), needs: mayPut('/a/f') }],
   'uploads.parts': [{ run: async function* ({ uploads: on }) { yield* on.parts(p('/a/f'), (await begun()).id) }, needs: mayPut('/a/f') }],
   'uploads.complete': [
     { run: async ({ uploads: on }) => { const { id, parts } = await begun('/a/new'); return on.complete(p('/a/new'), id, parts) }, needs: [[['create', '/a/new']]] },

@@ -2,6 +2,7 @@ import { denied, type Rights } from './rights.js'
 import type { Upload, UploadFacts, UploadPart, UploadPartOptions, Uploads } from '../catalog/uploads.js'
 import { isOwnPath, type StorePath } from '../core/path.js'
 import { atMost, tooLarge } from '../store/at-most.js'
+import type { PartPromise, PresignedPart } from '../store/part-rooms.js'
 import type { Body, ByteRange, WriteOptions, Written } from '../store/store.js'
 
 /**
@@ -21,6 +22,8 @@ export class GuardedUploads implements Uploads {
     this.#demandPut(path)
     // Told now what would be told after the last byte.
     await this.#rights.checkPut(path)
+    const most = this.#rights.mostBytes(path)
+    if (facts.size !== undefined && facts.size > most) throw tooLarge(most)
     return this.#uploads.begin(path, facts)
   }
 
@@ -56,6 +59,32 @@ export class GuardedUploads implements Uploads {
     const most = this.#rights.mostBytes(path)
     const bounded = most === Infinity ? options : { ...options, mostTogether: most }
     return this.#uploads.partFrom(path, id, number, from, range, bounded)
+  }
+
+  async offer(
+    path: StorePath,
+    id: string,
+    number: number,
+    promise: PartPromise,
+    expiresSeconds: number,
+  ): Promise<PresignedPart | undefined> {
+    this.#demandPut(path)
+    const most = this.#rights.mostBytes(path)
+    if (promise.size > most) throw tooLarge(most)
+    return this.#uploads.offer(path, id, number, promise, expiresSeconds)
+  }
+
+  async adopt(
+    path: StorePath,
+    id: string,
+    number: number,
+    promise: PartPromise,
+    options: UploadPartOptions = {},
+  ): Promise<UploadPart | undefined> {
+    this.#demandPut(path)
+    const most = this.#rights.mostBytes(path)
+    const bounded = most === Infinity ? options : { ...options, mostTogether: most }
+    return this.#uploads.adopt(path, id, number, promise, bounded)
   }
 
   async *parts(path: StorePath, id: string, after?: number): AsyncGenerator<readonly UploadPart[]> {

@@ -227,6 +227,10 @@ function homeUploads(uploads: Uploads, paths: HomePaths): Uploads {
       paths.run(async () => uploads.part(paths.whole(path), id, number, body, options)),
     partFrom: (path, id, number, from, range, options) =>
       paths.run(async () => uploads.partFrom(paths.whole(path), id, number, paths.whole(from), range, options)),
+    offer: (path, id, number, promise, expiresSeconds) =>
+      paths.run(async () => uploads.offer(paths.whole(path), id, number, promise, expiresSeconds)),
+    adopt: (path, id, number, promise, options) =>
+      paths.run(async () => uploads.adopt(paths.whole(path), id, number, promise, options)),
     parts: (path, id, after) => eachPart(uploads, paths, path, id, after),
     complete: (path, id, order, options) =>
       paths.run(async () => paths.written(await uploads.complete(paths.whole(path), id, order, options))),

@@ -2,7 +2,10 @@ import type { Quota } from './quota-store.js'
 import { overQuota, type Reserved } from '../catalog/usage.js'
 import type { StorePath } from '../core/path.js'
 import { atMost } from '../store/at-most.js'
-import type { PartOptions, PartRooms, StoredPart } from '../store/part-rooms.js'
+import { boundParts } from '../store/bound.js'
+import type { PartOptions, PartPromise, PartRooms, StoredPart } from '../store/part-rooms.js'
+
+type AdoptOptions = Pick<PartOptions, 'beforeCommit' | 'signal'>
 
 /**
  * Rooms whose parts count like files below the home, from when they come until they go, and as what they become: so a
@@ -13,10 +16,14 @@ export function partsWithin(
   { home, quotaBytes, usage }: Quota,
   sizeOf: (path: StorePath) => Promise<number>,
 ): PartRooms {
+  const { presign, adopt } = boundParts(parts)
   const nothingYet = (): Promise<Reserved> => usage.reserve(home, quotaBytes, 0)
 
   /** Sets the bytes of a part aside at the last moment before it is kept. */
-  async function put(options: PartOptions, commit: (options: PartOptions) => Promise<StoredPart>): Promise<StoredPart> {
+  async function put<Kept extends StoredPart | undefined>(
+    options: PartOptions,
+    commit: (options: PartOptions) => Promise<Kept>,
+  ): Promise<Kept> {
     let reserved: Reserved | undefined
     try {
       return await commit({
@@ -40,7 +47,21 @@ export function partsWithin(
   }
 
   return {
-    open: (path) => parts.open(path),
+    async open(path, size) {
+      await roomFor(size === 0 ? undefined : size)
+      return parts.open(path, size)
+    },
+    ...(presign && {
+      async presign(room: string, number: number, promise: PartPromise, expiresSeconds: number) {
+        await roomFor(promise.size)
+        return presign(room, number, promise, expiresSeconds)
+      },
+    }),
+    ...(adopt && {
+      async adopt(room: string, number: number, promise: PartPromise, options: AdoptOptions = {}) {
+        return put(options, (counted) => adopt(room, number, promise, counted))
+      },
+    }),
     async put(room, number, body, options = {}) {
       const most = await roomFor(options.length)
       const bounded = options.length === undefined ? atMost(body, most, overQuota) : body

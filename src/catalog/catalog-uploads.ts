@@ -23,6 +23,8 @@ import {
 } from './upload-state.js'
 import type { Upload, UploadFacts, UploadPart, UploadPartOptions, Uploads } from './uploads.js'
 import type { StorePath } from '../core/path.js'
+import { boundParts } from '../store/bound.js'
+import type { PartPromise, PresignedPart } from '../store/part-rooms.js'
 import type { Body, ByteRange, WriteOptions, Written } from '../store/store.js'
 
 /**
@@ -40,10 +42,10 @@ class CatalogUploads implements Uploads {
     this.#needs = needs
   }
 
-  async begin(path: StorePath, { owner, attributes, notes }: UploadFacts): Promise<Upload> {
+  async begin(path: StorePath, { owner, attributes, size, notes }: UploadFacts): Promise<Upload> {
     const { catalog, clock, store } = this.#needs
     const rooms = roomsOf(store)
-    const room = await rooms.open(path)
+    const room = await rooms.open(path, size)
     const id = newUploadId()
     const upload = { id, path, owner, begun: clock.now(), attributes, ...(notes !== undefined && { notes }) }
     try {
@@ -89,6 +91,34 @@ class CatalogUploads implements Uploads {
       rooms.putFrom(record.room, number, from, range, counted),
     )
     return partOf(await put)
+  }
+
+  async offer(
+    path: StorePath,
+    id: string,
+    number: number,
+    promise: PartPromise,
+    expiresSeconds: number,
+  ): Promise<PresignedPart | undefined> {
+    const { record } = await this.#open(path, id)
+    return roomsOf(this.#needs.store).presign?.(record.room, number, promise, expiresSeconds)
+  }
+
+  async adopt(
+    path: StorePath,
+    id: string,
+    number: number,
+    promise: PartPromise,
+    options: UploadPartOptions = {},
+  ): Promise<UploadPart | undefined> {
+    const { record } = await this.#open(path, id)
+    const { adopt } = boundParts(roomsOf(this.#needs.store))
+    if (adopt === undefined) return undefined
+    const known = { ...options, length: promise.size }
+    const taken = await takePart(this.#needs, record, number, known, (counted) =>
+      adopt(record.room, number, promise, counted),
+    )
+    return taken && partOf(taken)
   }
 
   async *parts(path: StorePath, id: string, after = 0): AsyncGenerator<readonly UploadPart[]> {

@@ -9,15 +9,29 @@ export const maxPartNumber = 10_000
 
 /**
  * Has the bytes of a part put in the upload's room, then takes them into its records, in place of what had the number
- * before. Throws `invalid` for a number out of range, `too-large` over `mostTogether`, `not-found` where the upload is over by then.
+ * before; undefined where there is none to take. Throws `invalid` for a number out of range, `too-large` over `mostTogether`, `not-found` where the upload is over by then.
  */
 export async function takePart(
   needs: UploadNeeds,
   upload: UploadRecord,
   number: number,
-  { mostTogether, ...options }: UploadPartOptions,
+  options: UploadPartOptions,
   put: (options: PartOptions) => Promise<StoredPart>,
-): Promise<PartRecord> {
+): Promise<PartRecord>
+export async function takePart(
+  needs: UploadNeeds,
+  upload: UploadRecord,
+  number: number,
+  options: UploadPartOptions,
+  put: (options: PartOptions) => Promise<StoredPart | undefined>,
+): Promise<PartRecord | undefined>
+export async function takePart(
+  needs: UploadNeeds,
+  upload: UploadRecord,
+  number: number,
+  { mostTogether, ...options }: UploadPartOptions,
+  put: (options: PartOptions) => Promise<StoredPart | undefined>,
+): Promise<PartRecord | undefined> {
   if (!Number.isInteger(number) || number < 1 || number > maxPartNumber)
     throw new Failure('invalid', `A part number is a whole number from 1 to ${maxPartNumber}.`, {
       reason: 'InvalidArgument',
@@ -25,6 +39,7 @@ export async function takePart(
   const total = mostTogether === undefined ? undefined : new TotalBytes(needs, upload.id, mostTogether)
   try {
     const stored = await put(total === undefined ? options : await total.bounded(number, options))
+    if (stored === undefined) return undefined
     return await keep(needs, upload, number, stored, total)
   } catch (error) {
     await total?.undo()
@@ -52,7 +67,8 @@ async function keep(
     if (version === false) continue
     if (present !== undefined) {
       const replaced = decodePart(present)
-      await rooms.drop(room, replaced)
+      // A part that came past this server has its own place: it may have been taken twice.
+      if (replaced.place !== place) await rooms.drop(room, replaced)
       await total?.add(-replaced.size)
     }
     if ((await readUpload(catalog, path, id)) !== undefined) return record

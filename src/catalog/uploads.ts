@@ -1,5 +1,5 @@
 import type { StorePath } from '../core/path.js'
-import type { PartOptions } from '../store/part-rooms.js'
+import type { PartOptions, PartPromise, PresignedPart } from '../store/part-rooms.js'
 import type { Attributes, Body, ByteRange, Digests, WriteOptions, Written } from '../store/store.js'
 
 /**
@@ -22,6 +22,22 @@ export interface Uploads {
     range: ByteRange,
     options?: UploadPartOptions,
   ): Promise<UploadPart>
+  /** `PartRooms.presign`: undefined where parts come through this server. */
+  offer(
+    path: StorePath,
+    id: string,
+    number: number,
+    promise: PartPromise,
+    expiresSeconds: number,
+  ): Promise<PresignedPart | undefined>
+  /** Takes a part that came so, as `part` does; undefined where it has not come. Throws `bad-digest` like `PartRooms.adopt`. */
+  adopt(
+    path: StorePath,
+    id: string,
+    number: number,
+    promise: PartPromise,
+    options?: UploadPartOptions,
+  ): Promise<UploadPart | undefined>
   /** In the order of their numbers, in batches; with `after`, only those behind that number. */
   parts(path: StorePath, id: string, after?: number): AsyncIterable<readonly UploadPart[]>
   /**
@@ -48,6 +64,8 @@ export interface UploadFacts {
   readonly owner: string
   /** Of the file to be. */
   readonly attributes: Attributes
+  /** Its bytes, where they are known: what would be refused in the end is refused at once. Not remembered. */
+  readonly size?: number
   /** What a protocol wants to know again at each part, as it was given. */
   readonly notes?: Readonly<Record<string, string>>
 }

@@ -28,14 +28,17 @@ export function bound(store: Store): { -readonly [Key in keyof Store]: Store[Key
   }
 }
 
-function boundParts(parts: PartRooms): PartRooms {
+/** The same for rooms of parts. */
+export function boundParts(parts: PartRooms): PartRooms {
   return {
-    open: (path) => parts.open(path),
+    open: (path, size) => parts.open(path, size),
     put: (room, number, body, options) => parts.put(room, number, body, options),
     putFrom: (room, number, from, range, options) => parts.putFrom(room, number, from, range, options),
     become: (room, path, stored, options) => parts.become(room, path, stored, options),
     drop: (room, part) => parts.drop(room, part),
-    close: (room) => parts.close(room),
+    close: (room, bytes) => parts.close(room, bytes),
     list: () => parts.list(),
+    ...(parts.presign && { presign: parts.presign.bind(parts) }),
+    ...(parts.adopt && { adopt: parts.adopt.bind(parts) }),
   }
 }

@@ -2,7 +2,7 @@ import { Failure } from '../core/failure.js'
 import type { StorePath } from '../core/path.js'
 import { atMost, tooLarge } from './at-most.js'
 import { bound } from './bound.js'
-import type { PartRooms } from './part-rooms.js'
+import type { PartPromise, PartRooms } from './part-rooms.js'
 import type { Body, Piece, PresignRequest, Store, Transfer, WriteOptions } from './store.js'
 
 /** What one store of a tree is not used for. */
@@ -59,6 +59,8 @@ function readOnlyRooms(parts: PartRooms): PartRooms {
     drop: (room, part) => parts.drop(room, part),
     close: (room, bytes) => parts.close(room, bytes),
     list: () => parts.list(),
+    ...(parts.presign && { presign: refuse }),
+    ...(parts.adopt && { adopt: refuse }),
   }
 }
 
@@ -122,8 +124,19 @@ function boundedStore(store: Store, most: number): Store {
 }
 
 function boundedRooms(parts: PartRooms, most: number, check: (length: number | undefined) => void): PartRooms {
+  const { presign } = parts
   return {
     ...parts,
+    async open(path, size) {
+      check(size)
+      return parts.open(path, size)
+    },
+    ...(presign && {
+      async presign(room: string, number: number, promise: PartPromise, expiresSeconds: number) {
+        check(promise.size)
+        return presign(room, number, promise, expiresSeconds)
+      },
+    }),
     async put(room, number, body, options = {}) {
       check(options.length)
       return parts.put(room, number, atMost(body, most), options)

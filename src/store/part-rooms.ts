@@ -7,8 +7,8 @@ import type { Body, ByteRange, Digests, WriteOptions, Written } from './store.js
  * path. Rooms outlive the process; nobody sees them in the tree. All methods throw `not-found` where there is no such room.
  */
 export interface PartRooms {
-  /** Makes a room for parts of a file at that path, as near to where it will be as can be; gives its name, `[0-9a-z]{1,64}`. */
-  open(path: StorePath): Promise<string>
+  /** Makes a room for parts of a file at that path, as near to where it will be as can be; gives its name, `[0-9a-z]{1,64}`. With `size`, the bytes of that file, throws now what would be thrown for the last part. */
+  open(path: StorePath, size?: number): Promise<string>
 
   /**
    * Takes one part, all or nothing; as durable as the store was told to be when it resolves. A number may come again,
@@ -18,6 +18,29 @@ export interface PartRooms {
 
   /** The same with a part of a stored file. Throws `not-found`, `is-directory`, `bad-range`. */
   putFrom(room: string, number: number, from: StorePath, range: ByteRange, options?: PartOptions): Promise<StoredPart>
+
+  /**
+   * A request with which its holder gives a part to the medium itself, which takes nothing but those bytes; undefined where
+   * there is no such way, or nothing could be verified. There is one place for each number: what lies there stays until
+   * the part is dropped.
+   */
+  presign?(
+    room: string,
+    number: number,
+    promise: PartPromise,
+    expiresSeconds: number,
+  ): Promise<PresignedPart | undefined>
+
+  /**
+   * Takes a part that came by such a request; undefined where there is none yet. One that is not what was promised is
+   * removed: throws `bad-digest`.
+   */
+  adopt?(
+    room: string,
+    number: number,
+    promise: PartPromise,
+    options?: Pick<PartOptions, 'beforeCommit' | 'signal'>,
+  ): Promise<StoredPart | undefined>
 
   /**
    * Puts a file in place out of parts, in this order, like `Store.write` with a body of all their bytes; the bytes are
@@ -34,6 +57,22 @@ export interface PartRooms {
 
   /** All rooms there are, in batches. */
   list(): AsyncIterable<readonly RoomEntry[]>
+}
+
+/** What a part that goes past this server will be. */
+export interface PartPromise {
+  /** Bytes, at least 1. */
+  readonly size: number
+  readonly sha256: Uint8Array
+  /** For services that verify nothing else. */
+  readonly md5?: Uint8Array
+}
+
+export interface PresignedPart {
+  readonly url: URL
+  readonly method: 'PUT'
+  /** All of them are signed: they must be sent as they are. */
+  readonly headers: Readonly<Record<string, string>>
 }
 
 export type PartOptions = Pick<WriteOptions, 'length' | 'digests' | 'knownDigests' | 'beforeCommit' | 'signal'>

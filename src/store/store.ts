@@ -281,4 +281,6 @@ export interface PresignRequest {
   readonly path: StorePath
   readonly expiresSeconds: number
   readonly headers?: Readonly<Record<string, string>>
+  /** Of a GET: headers that the answer shall have, as S3 names them: `response-content-type`, `response-content-disposition`. */
+  readonly responses?: Readonly<Record<string, string>>
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { rootPath, type StorePath } from '../../core/path.js'
 import { Failure } from '../../core/failure.js'
 import { isDirectory, notFound } from '../refusals.js'
-import type { PartOptions, PartRooms, RoomEntry, StoredPart } from '../part-rooms.js'
+import type { PartOptions, PartPromise, PartRooms, PresignedPart, RoomEntry, StoredPart } from '../part-rooms.js'
 import type { Body, ByteRange, WriteOptions, Written } from '../store.js'
 import { foreignBytes } from './across.js'
 import type { Mount, MountTable } from './table.js'
@@ -24,10 +24,10 @@ export class MountedRooms implements PartRooms {
     this.#tagged = table.all.map((mount) => ({ mount, tag: tagOf(mount.path) }))
   }
 
-  async open(path: StorePath): Promise<string> {
+  async open(path: StorePath, size?: number): Promise<string> {
     const mount = this.#table.of(path)
     const rooms = roomsOf(mount)
-    const inner = await rooms.open(path)
+    const inner = await rooms.open(path, size)
     const room = inner + tagOf(mount.path)
     if (roomName.test(room)) return room
     await rooms.close(inner)
@@ -52,6 +52,26 @@ export class MountedRooms implements PartRooms {
     if (source === mount) return rooms.putFrom(inner, number, from, range, options)
     const { body, length } = await foreignBytes(source.store, from, range, options.signal)
     return rooms.put(inner, number, body, { ...options, length })
+  }
+
+  async presign(
+    room: string,
+    number: number,
+    promise: PartPromise,
+    expiresSeconds: number,
+  ): Promise<PresignedPart | undefined> {
+    const { rooms, inner } = this.#existing(room)
+    return rooms.presign?.(inner, number, promise, expiresSeconds)
+  }
+
+  async adopt(
+    room: string,
+    number: number,
+    promise: PartPromise,
+    options?: Pick<PartOptions, 'beforeCommit' | 'signal'>,
+  ): Promise<StoredPart | undefined> {
+    const { rooms, inner } = this.#existing(room)
+    return rooms.adopt?.(inner, number, promise, options)
   }
 
   async become(room: string, path: StorePath, parts: readonly StoredPart[], options?: WriteOptions): Promise<Written> {

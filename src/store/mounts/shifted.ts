@@ -1,8 +1,20 @@
 import { Failure } from '../../core/failure.js'
 import { rebase, rootPath, type StorePath } from '../../core/path.js'
+import { boundParts } from '../bound.js'
 import { compareKeys } from '../key-order.js'
-import type { PartRooms } from '../part-rooms.js'
-import type { Body, Entry, ListOptions, Piece, PresignRequest, Staged, Store, Transfer, Written } from '../store.js'
+import type { PartPromise, PartRooms } from '../part-rooms.js'
+import type {
+  Body,
+  Entry,
+  ListOptions,
+  Piece,
+  PresignRequest,
+  Staged,
+  Store,
+  Transfer,
+  WriteOptions,
+  Written,
+} from '../store.js'
 
 /**
  * The same store with its root at a path: it is asked for whole paths, all at or below that one, and gives such, in its
@@ -79,8 +91,9 @@ export function shifted(store: Store, at: StorePath): Store {
 }
 
 function shiftedRooms(parts: PartRooms, { run, inner, written }: Shift): PartRooms {
+  const { presign, adopt } = boundParts(parts)
   return {
-    open: (path) => run(undefined, () => parts.open(inner(path))),
+    open: (path, size) => run(undefined, () => parts.open(inner(path), size)),
     put: (room, number, body, options) =>
       run(options?.signal, (theirs) => parts.put(room, number, theirs.body(body), theirs.options(options))),
     putFrom: (room, number, from, range, options) =>
@@ -92,6 +105,14 @@ function shiftedRooms(parts: PartRooms, { run, inner, written }: Shift): PartRoo
     drop: (room, part) => run(undefined, () => parts.drop(room, part)),
     close: (room, bytes) => run(undefined, () => parts.close(room, bytes)),
     list: () => parts.list(),
+    ...(presign && {
+      presign: (room: string, number: number, promise: PartPromise, expiresSeconds: number) =>
+        run(undefined, () => presign(room, number, promise, expiresSeconds)),
+    }),
+    ...(adopt && {
+      adopt: (room: string, number: number, promise: PartPromise, options?: WriteOptions) =>
+        run(options?.signal, (theirs) => adopt(room, number, promise, theirs.options(options))),
+    }),
   }
 }
 

@@ -55,9 +55,14 @@ export class BucketService implements S3Service {
     this.#dialect = requests.dialect
   }
 
-  async head(key: string, signal?: AbortSignal): Promise<ObjectFacts | undefined> {
+  async head(
+    key: string,
+    signal?: AbortSignal,
+    { checksum = false }: { readonly checksum?: boolean } = {},
+  ): Promise<ObjectFacts | undefined> {
     if (this.#isTooLong(key)) return undefined
-    const answer = await this.#requests.send({ method: 'HEAD', key, signal })
+    const headers = checksum ? { headers: { 'x-amz-checksum-mode': 'ENABLED' } } : {}
+    const answer = await this.#requests.send({ method: 'HEAD', key, signal, ...headers })
     if (answer.status === 404) return undefined
     if (!isSuccess(answer)) throw this.#requests.failure(answer)
     return factsOf(answer.headers)
@@ -221,13 +226,19 @@ export class BucketService implements S3Service {
     return listUploads(this.#requests, signal)
   }
 
-  presign({ method, key, expiresSeconds, headers, part }: PresignedRequest): Promise<URL> {
-    const { storageClass } = this.#requests.settings
+  presign({ method, key, expiresSeconds, headers, part, responses }: PresignedRequest): Promise<URL> {
+    const { storageClass, encryption } = this.#requests.settings
     const query: Record<string, string> = {}
     if (part !== undefined) {
       query['partNumber'] = String(part.number)
       query['uploadId'] = part.uploadId
-    } else if (method === 'PUT' && storageClass !== undefined) query['x-amz-storage-class'] = storageClass
+    } else if (method === 'PUT') {
+      if (storageClass !== undefined) query['x-amz-storage-class'] = storageClass
+      if (encryption !== undefined) query['x-amz-server-side-encryption'] = encryption.algorithm
+      if (encryption?.kmsKeyId !== undefined) query['x-amz-server-side-encryption-aws-kms-key-id'] = encryption.kmsKeyId
+    }
+    // Over GET, what the answer says of itself: nothing of it is signed as a header.
+    if (method === 'GET') Object.assign(query, responses)
     return this.#requests.presign({ method, key, query, ...(headers !== undefined && { headers }) }, expiresSeconds)
   }
 

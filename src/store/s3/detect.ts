@@ -43,25 +43,27 @@ export async function detectAbilities(requests: BucketRequests): Promise<Detecte
     new BucketService(requests.speaking({ ...amazonDialect, ownNames, ...dialect }), noAbilities)
   const plain = speaking({})
   const source = `${folder}source`
-  const names = ['name', 'source', 'put-quoted', 'put-bare', 'copy', 'complete', 'remove', 'from']
+  const names = ['name', 'source', 'put-quoted', 'put-bare', 'copy', 'complete', 'remove', 'from', 'checksum']
   try {
     const { etagIsMd5, etag } = await roundTrip(plain, source)
     const writtenEtags = await firstOf(['quoted', 'bare'] as const, (form) =>
       obeysPut(speaking({ writtenEtags: form }), `${folder}put-${form}`),
     )
     const service = speaking({ writtenEtags: writtenEtags ?? 'quoted' })
-    const [copyIfMatch, partIfMatch, conditionalCopy, conditionalComplete, conditionalRemove] = await Promise.all([
-      firstOf(['x-amz-copy-source-if-match', 'x-amz-copy-if-match'] as const, (header) =>
-        obeysSource(speaking({ copyIfMatch: header }), source, etag, `${folder}from`),
-      ),
-      obeysPartSource(plain, source, etag, `${folder}part`),
-      obeysCopy(service, source, `${folder}copy`),
-      obeysComplete(service, `${folder}complete`),
-      obeysRemove(service, `${folder}remove`),
-    ])
+    const [copyIfMatch, partIfMatch, conditionalCopy, conditionalComplete, conditionalRemove, checksums] =
+      await Promise.all([
+        firstOf(['x-amz-copy-source-if-match', 'x-amz-copy-if-match'] as const, (header) =>
+          obeysSource(speaking({ copyIfMatch: header }), source, etag, `${folder}from`),
+        ),
+        obeysPartSource(plain, source, etag, `${folder}part`),
+        obeysCopy(service, source, `${folder}copy`),
+        obeysComplete(service, `${folder}complete`),
+        obeysRemove(service, `${folder}remove`),
+        obeysChecksums(plain, `${folder}checksum`),
+      ])
     const conditionalPut = writtenEtags !== undefined
     return {
-      abilities: { conditionalPut, conditionalCopy, conditionalComplete, conditionalRemove, etagIsMd5 },
+      abilities: { conditionalPut, conditionalCopy, conditionalComplete, conditionalRemove, etagIsMd5, checksums },
       dialect: { writtenEtags: writtenEtags ?? 'quoted', copyIfMatch, partIfMatch, ownNames },
     }
   } finally {
@@ -85,7 +87,7 @@ async function ownNamesOf(requests: BucketRequests, key: string): Promise<Dialec
 }
 
 /** What the log says of it: one line. */
-export function abilitiesText({ etagIsMd5, ...conditions }: S3Abilities): string {
+export function abilitiesText({ etagIsMd5, checksums: _, ...conditions }: S3Abilities): string {
   const names = Object.entries(conditions)
   const have = names.filter(([, has]) => has).map(([name]) => conditionNames[name] ?? name)
   const lack = names.filter(([, has]) => !has).map(([name]) => conditionNames[name] ?? name)
@@ -197,6 +199,27 @@ async function obeysRemove(service: S3Service, key: string): Promise<boolean> {
   if ((await holds(service.remove(key, { ifMatch: otherEtag }))) !== false) return false
   if ((await service.head(key)) === undefined) return false
   return (await holds(service.remove(key, { ifMatch: etag }))) === true && (await service.head(key)) === undefined
+}
+
+/** Whether what goes past this server would be verified by the service, and could be asked for afterwards. */
+async function obeysChecksums(service: S3Service, key: string): Promise<boolean> {
+  const bytes = [Buffer.from('test')]
+  const sum = (text: string): string => createHash('sha256').update(text).digest('base64')
+  const put = (text: string): Promise<unknown> =>
+    service.put(key, bytes, { headers: { 'x-amz-checksum-sha256': sum(text) } })
+  try {
+    const isRefused = await put('other').then(
+      () => false,
+      (error: unknown) => isFailure(error),
+    )
+    if (!isRefused) return false
+    await put('test')
+    const told = (await service.head(key, undefined, { checksum: true }))?.sha256
+    return told !== undefined && Buffer.from(told).toString('base64') === sum('test')
+  } catch (error) {
+    if (isFailure(error)) return false
+    throw error
+  }
 }
 
 /** Whether a conditional request went through; undefined where it failed in another way. Throws where nothing can be told. */

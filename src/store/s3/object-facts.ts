@@ -26,7 +26,16 @@ export function factsOf(headers: IncomingHttpHeaders): ObjectFacts {
   for (const [name, value] of Object.entries(headers))
     if (typeof value === 'string' && (kept.has(name) || name.startsWith('x-amz-meta-')) && /^[\x20-\x7e]*$/.test(value))
       own[name] = value
-  return { size, etag: unquoted(headers.etag), modified, headers: own }
+  const checksum = headers['x-amz-checksum-sha256']
+  // That of an object in parts ends with their number and says nothing of its bytes.
+  const sha256 = typeof checksum === 'string' && /^[A-Za-z0-9+/]{43}=$/.test(checksum) ? checksum : undefined
+  return {
+    size,
+    etag: unquoted(headers.etag),
+    modified,
+    headers: own,
+    ...(sha256 !== undefined && { sha256: Buffer.from(sha256, 'base64') }),
+  }
 }
 
 /**

@@ -1,14 +1,15 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { Failure, isFailure } from '../../core/failure.js'
 import { rootPath, type StorePath } from '../../core/path.js'
 import { throwIfAborted } from '../aborted.js'
-import type { PartOptions, PartRooms, RoomEntry, StoredPart } from '../part-rooms.js'
+import type { PartOptions, PartPromise, PartRooms, PresignedPart, RoomEntry, StoredPart } from '../part-rooms.js'
 import { notFound } from '../refusals.js'
 import type { Body, ByteRange, WriteOptions, Written } from '../store.js'
 import { compose, type Ingredient, requireRange } from './compose.js'
 import { requestsAtOnce, type S3Context } from './context.js'
 import { findFile } from './look.js'
 import { ObjectSink } from './object-sink.js'
+import { presignPart, verifyPart } from './promised-parts.js'
 import { type ListedObject, maxParts, type PartSource } from './service.js'
 import { digesterFor, digestsOf, makeObject } from './write.js'
 
@@ -60,6 +61,32 @@ export class S3PartRooms implements PartRooms {
     const piece: Ingredient = { key, etag: facts.etag, range: requireRange(from, range, facts.size) }
     const length = range.end - range.start
     return await this.#store(room, number, { length, ...options }, (sink) => compose(sink, [piece], length))
+  }
+
+  async presign(
+    room: string,
+    number: number,
+    promise: PartPromise,
+    expiresSeconds: number,
+  ): Promise<PresignedPart | undefined> {
+    return await presignPart(this.#context.service, keyOf(room, placeOf(room, number)), promise, expiresSeconds)
+  }
+
+  async adopt(
+    room: string,
+    number: number,
+    promise: PartPromise,
+    options: Pick<PartOptions, 'beforeCommit' | 'signal'> = {},
+  ): Promise<StoredPart | undefined> {
+    throwIfAborted(options.signal)
+    await this.#requireRoom(room, options.signal)
+    const place = placeOf(room, number)
+    const key = keyOf(room, place)
+    const digests = await verifyPart(this.#context.service, key, promise, options.signal)
+    if (digests === undefined) return undefined
+    await options.beforeCommit?.({ size: promise.size, digests })
+    await this.#requireRoomOf(room, key)
+    return { place, size: promise.size, digests }
   }
 
   async become(
@@ -144,8 +171,7 @@ export class S3PartRooms implements PartRooms {
   ): Promise<StoredPart> {
     const { length, signal, beforeCommit } = options
     throwIfAborted(signal)
-    if (!Number.isInteger(number) || number < 1 || number > maxParts)
-      throw new Failure('invalid', 'The number of a part is 1 to 10,000.')
+    requireNumber(number)
     await this.#requireRoom(room, signal)
     const place = `${number}-${randomBytes(8).toString('hex')}`
     const key = keyOf(room, place)
@@ -228,6 +254,19 @@ export class S3PartRooms implements PartRooms {
 
 function keyOf(room: string, name: string): string {
   return `${roomsPrefix}${room}/${name}`
+}
+
+/** Where a part of that number lies that comes past this server: one place, so that nobody can fill a room with promises. */
+function placeOf(room: string, number: number): string {
+  requireNumber(number)
+  if (!isRoom(room)) throw notFound(rootPath)
+  return `${number}-${createHash('sha256').update(`${room}/${number}`).digest('hex').slice(0, 16)}`
+}
+
+/** Throws `invalid`. */
+function requireNumber(number: number): void {
+  if (!Number.isInteger(number) || number < 1 || number > maxParts)
+    throw new Failure('invalid', 'The number of a part is 1 to 10,000.')
 }
 
 function isRoom(room: string): boolean {

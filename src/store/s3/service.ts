@@ -9,8 +9,8 @@ import type { ByteRange } from '../store.js'
 export interface S3Service {
   readonly abilities: S3Abilities
 
-  /** HeadObject; undefined where there is none. */
-  head(key: string, signal?: AbortSignal): Promise<ObjectFacts | undefined>
+  /** HeadObject; undefined where there is none. With `checksum` its SHA-256 as well, where the service has verified one. */
+  head(key: string, signal?: AbortSignal, asked?: { readonly checksum?: boolean }): Promise<ObjectFacts | undefined>
 
   /**
    * GetObject. Throws `not-found`; `bad-range`; `precondition` where `ifMatch` fails. A body that breaks midway goes on by
@@ -76,6 +76,8 @@ export interface S3Abilities {
   readonly conditionalRemove: boolean
   /** The ETag of an object written in one piece is the MD5 of its bytes (not so under SSE-KMS). */
   readonly etagIsMd5: boolean
+  /** PutObject verifies `x-amz-checksum-sha256` and HeadObject tells it. */
+  readonly checksums?: boolean
 }
 
 /** What the service knows of an object. ETags are without quotes. */
@@ -85,6 +87,8 @@ export interface ObjectFacts {
   /** Milliseconds since the epoch, of whole seconds. */
   readonly modified: number
   readonly headers: ObjectHeaders
+  /** Where it was asked for. */
+  readonly sha256?: Uint8Array
 }
 
 /**
@@ -195,6 +199,8 @@ export interface PresignedRequest {
   readonly key: string
   readonly expiresSeconds: number
   readonly headers?: Readonly<Record<string, string>>
+  /** Of a GET: `response-content-type` and its like. */
+  readonly responses?: Readonly<Record<string, string>>
   /** UploadPart of an upload. */
   readonly part?: { readonly uploadId: string; readonly number: number }
 }
