@@ -45,6 +45,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
     { addPolicy },
     { addMigrate },
     { addSessions },
+    { addJobs },
   ] = await Promise.all([
     import('./user.js'),
     import('./key.js'),
@@ -55,6 +56,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
     import('./policy.js'),
     import('./migrate.js'),
     import('./sessions.js'),
+    import('./jobs.js'),
   ])
   addUser(program)
   addKey(program, finish)
@@ -65,6 +67,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
   addPolicy(program)
   addMigrate(program)
   addSessions(program)
+  addJobs(program, finish)
   return program
 }
 

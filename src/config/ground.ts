@@ -99,6 +99,8 @@ export interface GroundOptions {
   readonly sweeps: boolean
   /** Does what must be done now and again, for as long as it is open: one process as well. */
   readonly keepsUp: boolean
+  /** Only what is everybody's: uploads and moves of users, who act by themselves, are the business of others. */
+  readonly everybodys?: boolean
 }
 
 /** The settings that a ground depends on: where one of these changes, another ground is needed. */
@@ -165,7 +167,7 @@ export async function openGround(settings: GroundSettings, options: GroundOption
 async function assemble(
   settings: GroundSettings,
   state: State,
-  { log, sweeps, keepsUp }: GroundOptions,
+  { log, sweeps, keepsUp, everybodys = false }: GroundOptions,
 ): Promise<Ground> {
   const { catalog, clock, accounts, hasher } = state
   const secret = await installationSecret(settings)
@@ -195,8 +197,12 @@ async function assemble(
   })
   const footing: Footing = { store, catalog, usage, hashing }
   const jobs = openJobs(settings, { catalog, clock, secret, log, keepsUp }, [
-    uploadsJob({ catalog, clock, store }, settings.s3.uploadDays),
-    movesJob((signal) => mendMoves(files, records, { signal })),
+    ...(everybodys
+      ? []
+      : [
+          uploadsJob({ catalog, clock, store }, settings.s3.uploadDays),
+          movesJob((signal) => mendMoves(files, records, { signal })),
+        ]),
     storesJob(stores),
     leftoversJob(stores),
   ])

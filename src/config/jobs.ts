@@ -96,6 +96,13 @@ export interface RanJob {
   readonly answer: RunAnswer
 }
 
+export interface RunJobsOptions {
+  /** Ends the job that runs; no further one is begun. */
+  readonly signal?: AbortSignal
+  readonly onBegin?: (name: string) => void
+  readonly onEnd?: (ran: RanJob) => void
+}
+
 /**
  * Runs jobs one after the other, now: those named, or all. A job that another process is at counts as run: see `answer`.
  * Throws `invalid` for a name that no job has, before anything is run, and `unavailable` where the catalog cannot be asked.
@@ -103,7 +110,7 @@ export interface RanJob {
 export async function runJobs(
   { jobs }: { readonly jobs: Pick<Jobs, 'runner'> },
   names: readonly string[] | 'all',
-  options: { readonly signal?: AbortSignal; readonly onBegin?: (name: string) => void } = {},
+  options: RunJobsOptions = {},
 ): Promise<readonly RanJob[]> {
   const { runner } = jobs
   const known = runner.jobs.map(({ name }) => name)
@@ -112,11 +119,11 @@ export async function runJobs(
     throw new Failure('invalid', `There is no job ${unknown.join(' and no job ')}. There are: ${known.join(', ')}.`)
   const ran: RanJob[] = []
   for (const name of names === 'all' ? known : new Set(names)) {
+    options.signal?.throwIfAborted()
     options.onBegin?.(name)
-    ran.push({
-      name,
-      answer: await runner.run(name, { patient: true, ...(options.signal && { signal: options.signal }) }),
-    })
+    const answer = await runner.run(name, { patient: true, ...(options.signal && { signal: options.signal }) })
+    ran.push({ name, answer })
+    options.onEnd?.({ name, answer })
   }
   return ran
 }
