@@ -175,6 +175,12 @@ function decode(item: Item): Move {
   return JSON.parse(Buffer.from(item.value).toString()) as Move
 }
 
+/** Whether `mendMoves` would find a move to look at. Throws `unavailable`. */
+export async function anyMoves(catalog: Catalog): Promise<boolean> {
+  for await (const items of catalog.list(group)) if (items.length > 0) return true
+  return false
+}
+
 /**
  * Finishes moves that a crash has interrupted between the medium and the catalog, and gives their number. At any time:
  * those of a living process are left to it, and a dead one is known after a minute or so. Where this process is the only

@@ -47,6 +47,8 @@ export interface Outbox {
   put(message: OutboxMessage): Promise<void>
   /** Takes over at most `limit` messages whose time has come, those that wait longest first. */
   due(limit: number): Promise<readonly DueMessage[]>
+  /** Whether `due` would find a message. */
+  hasDue(): Promise<boolean>
   /** It is sent. */
   done(id: string): Promise<void>
   /**
@@ -148,7 +150,7 @@ export function catalogOutbox(options: OutboxOptions): Outbox {
   async function due(limit: number): Promise<readonly DueMessage[]> {
     const now = clock.now()
     const ready: Found[] = []
-    for await (const found of records()) if (found.kept.state === 'waiting' && found.kept.due <= now) ready.push(found)
+    for await (const found of records()) if (isDue(found.kept, now)) ready.push(found)
     ready.sort((one, other) => one.kept.due - other.kept.due)
     const taken: DueMessage[] = []
     for (const { name, version, kept } of ready) {
@@ -232,6 +234,10 @@ export function catalogOutbox(options: OutboxOptions): Outbox {
   return {
     put,
     due,
+    async hasDue() {
+      for await (const { kept } of records()) if (isDue(kept, clock.now())) return true
+      return false
+    },
     done,
     failed,
     async census() {
@@ -244,6 +250,10 @@ export function catalogOutbox(options: OutboxOptions): Outbox {
       return () => void listeners.delete(listener)
     },
   }
+}
+
+function isDue({ state, due }: Kept, now: number): boolean {
+  return state === 'waiting' && due <= now
 }
 
 /** Ids may hold what a catalog cannot, and anything else that is nobody's business. */

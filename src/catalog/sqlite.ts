@@ -99,7 +99,7 @@ class SqliteCatalog implements Catalog {
 
   constructor(
     database: Database,
-    { clock, durability, fleeting = ['locks', 'commits', 'turns', 'directories'] }: SqliteOptions,
+    { clock, durability, fleeting = ['locks', 'commits', 'turns', 'directories', 'jobs'] }: SqliteOptions,
     cache: ReadCache | undefined,
     log: WalSync,
   ) {

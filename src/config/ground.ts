@@ -201,7 +201,7 @@ async function assemble(
       ? []
       : [
           uploadsJob({ catalog, clock, store }, settings.s3.uploadDays),
-          movesJob((signal) => mendMoves(files, records, { signal })),
+          movesJob(catalog, (signal) => mendMoves(files, records, { signal })),
         ]),
     storesJob(stores),
     leftoversJob(stores),

@@ -54,7 +54,7 @@ export function openJobs({ jobs, mail }: JobSettingsOf, needs: JobNeeds, own: re
     log,
     host: hostname(),
     disabled: jobs.disabled,
-    jobs: [...own, deliverJob(delivery)],
+    jobs: [...own, deliverJob(delivery, outbox)],
   })
   const scheduled = keepsUp
     ? schedule(runner, {

@@ -103,8 +103,13 @@ export function openDelivery({ outbox, senders, log, timeout = defaultTimeout }:
 }
 
 /** `deliver`: sends what waits in the outbox. */
-export function deliverJob(delivery: Delivery): Job {
-  return { name: 'deliver', everySeconds: 10, run: (signal) => delivery.now(signal) }
+export function deliverJob(delivery: Delivery, outbox: Pick<Outbox, 'hasDue'>): Job {
+  return {
+    name: 'deliver',
+    everySeconds: 10,
+    wanted: () => outbox.hasDue(),
+    run: (signal) => delivery.now(signal),
+  }
 }
 
 /** The same, but no longer than the signal says. */

@@ -11,6 +11,8 @@ export interface Job {
   readonly limitSeconds?: number
   /** For each host by itself: it is about what lies there. Else one process of all does it. */
   readonly perHost?: true
+  /** Whether there is anything to do, cheaply: asked first where only the time has come for it. */
+  wanted?(): Promise<boolean>
   /** Ends early, by throwing, where the signal says so. What it throws is logged and shown, and the job is tried again. */
   run(signal: AbortSignal): Promise<JobReport>
 }

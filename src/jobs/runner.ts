@@ -150,6 +150,7 @@ export class JobRunner {
   async #attempt(job: Job, { signal, onlyDue = false, patient = false }: RunOptions): Promise<RunAnswer> {
     const { catalog, clock, log } = this.#options
     if (this.#stuck.has(job.name)) throw new Failure('unavailable', `The last run of ${job.name} has not ended yet.`)
+    if (onlyDue && (await job.wanted?.()) === false) return { due: clock.now() + job.everySeconds * 1000 }
     const asked = clock.now()
     const { lease, waited } = await this.#lease(this.#key(job), patient, signal)
     if (!('release' in lease)) return { running: { by: lease.by, since: lease.since } }

@@ -1,4 +1,6 @@
 import { expireUploads } from '../catalog/expire-uploads.js'
+import type { Catalog } from '../catalog/catalog.js'
+import { anyMoves } from '../catalog/moves.js'
 import type { UploadNeeds } from '../catalog/upload-state.js'
 import type { Job, JobReport } from './job.js'
 
@@ -18,10 +20,11 @@ export function uploadsJob(needs: UploadNeeds, uploadDays: number): Job {
 }
 
 /** `moves`: finishes the moves of processes that died between the files and the catalog. */
-export function movesJob(mend: (signal: AbortSignal) => Promise<number>): Job {
+export function movesJob(catalog: Catalog, mend: (signal: AbortSignal) => Promise<number>): Job {
   return {
     name: 'moves',
     everySeconds: 60,
+    wanted: () => anyMoves(catalog),
     async run(signal) {
       return { counts: { moves: await mend(signal) } }
     },
