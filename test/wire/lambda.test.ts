@@ -1,16 +1,17 @@
+import * as crypto from 'node:crypto'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { startDynamodb } from '../dynalite-server.js'
 import type { LocalDynamodb } from '../dynalite-server.js'
+import { unpackBundle } from '../lambda/bundle.js'
 import { startLambda } from '../lambda/emulator.js'
 import type { Lambda, LambdaOptions } from '../lambda/emulator.js'
 import { cleanUp, temporaryFolder } from '../serving.js'
 
-const root = fileURLToPath(new URL('../../dist/lambda/postern', import.meta.url))
+const root = unpackBundle('postern')
 const started: Lambda[] = []
 let dynamodb: LocalDynamodb
 let files = ''
@@ -20,7 +21,10 @@ beforeAll(async () => {
   await dynamodb.prepare('postern')
 })
 
-afterAll(() => dynamodb.stop())
+afterAll(async () => {
+  await dynamodb.stop()
+  rmSync(root, { recursive: true })
+})
 
 afterEach(async () => {
   for (const lambda of started.splice(0)) await lambda.close()
@@ -152,6 +156,17 @@ describe('a function', () => {
     expect((await fetch(`${url}/`, { headers: known })).status).toBe(503)
     dynamodb.decide()
     await expect.poll(async () => (await fetch(`${url}/`, { headers: known })).status).toBe(200)
+  })
+
+  it('checks passwords with what Node has built in, and makes the first admin of the one it is given', async () => {
+    const lambda = await gateway({}, { POSTERN_IDENTITY: '[catalog]', POSTERN_ADMIN_PASSWORD: 'correct horse' })
+    const statusOf = async (password: string): Promise<number> => {
+      const authorization = `Basic ${Buffer.from(`admin:${password}`).toString('base64')}`
+      return (await fetch(`${lambda.url}/`, { headers: { authorization } })).status
+    }
+    const canHash = 'argon2' in crypto
+    expect([await statusOf('correct horse'), await statusOf('wrong')]).toEqual(canHash ? [200, 401] : [503, 503])
+    if (!canHash) expect(lambda.lines.join('\n')).toMatch(/needs Node 24\.7/)
   })
 
   it('runs jobs that are due, or one by its name, and says what they did', async () => {
