@@ -110,8 +110,9 @@ const seen = (path: string): Rule['needs'] => [[['list', path]], [['read', path]
 const mayPut = (path: string): Rule['needs'] => [[['create', path]], [['replace', path]]]
 const tree = (actions: readonly Action[], path: string): readonly (readonly [Action, string])[] => actions.map((action) => [action, `${path}/**`] as const) // prettier-ignore
 
-/** What every method needs. A method of a guarded set that is missing here fails the test below. */
 const promised = { size: 1, sha256: Buffer.alloc(32) }
+
+/** What every method needs. A method of a guarded set that is missing here fails the test below. */
 const rules: Readonly<Record<string, readonly Rule[]>> = {
   'store.stat': [{ run: ({ store: on }) => on.stat(p('/a/f')), needs: seen('/a/f') }],
   'store.list': [{ run: ({ store: on }) => on.list(p('/a')), needs: seen('/a'), way: true }],

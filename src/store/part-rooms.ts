@@ -24,23 +24,27 @@ export interface PartRooms {
    * there is no such way, or nothing could be verified. There is one place for each number: what lies there stays until
    * the part is dropped.
    */
-  presign?(
-    room: string,
-    number: number,
-    promise: PartPromise,
-    expiresSeconds: number,
-  ): Promise<PresignedPart | undefined>
+  readonly presign?:
+    | ((
+        room: string,
+        number: number,
+        promise: PartPromise,
+        expiresSeconds: number,
+      ) => Promise<PresignedPart | undefined>)
+    | undefined
 
   /**
    * Takes a part that came by such a request; undefined where there is none yet. One that is not what was promised is
    * removed: throws `bad-digest`.
    */
-  adopt?(
-    room: string,
-    number: number,
-    promise: PartPromise,
-    options?: Pick<PartOptions, 'beforeCommit' | 'signal'>,
-  ): Promise<StoredPart | undefined>
+  readonly adopt?:
+    | ((
+        room: string,
+        number: number,
+        promise: PartPromise,
+        options?: Pick<PartOptions, 'beforeCommit' | 'signal'>,
+      ) => Promise<StoredPart | undefined>)
+    | undefined
 
   /**
    * Puts a file in place out of parts, in this order, like `Store.write` with a body of all their bytes; the bytes are

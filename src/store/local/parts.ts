@@ -40,7 +40,8 @@ export class LocalPartRooms implements PartRooms {
     this.#context = context
   }
 
-  async open(path: StorePath): Promise<string> {
+  async open(path: StorePath, size?: number): Promise<string> {
+    if (size !== undefined) await requireRoom(this.#context, path, size)
     for (const folder of foldersFor(this.#context, path)) {
       const above = openAbove(this.#context, folder)
       try {

@@ -18,6 +18,7 @@ export const allAbilities: S3Abilities = {
   conditionalCopy: true,
   conditionalRemove: true,
   etagIsMd5: true,
+  checksums: true,
 }
 
 /** Nothing that could be missing is there. */
@@ -87,8 +88,9 @@ async function ownNamesOf(requests: BucketRequests, key: string): Promise<Dialec
 }
 
 /** What the log says of it: one line. */
-export function abilitiesText({ etagIsMd5, checksums: _, ...conditions }: S3Abilities): string {
-  const names = Object.entries(conditions)
+export function abilitiesText(abilities: S3Abilities): string {
+  const { conditionalPut, conditionalComplete, conditionalCopy, conditionalRemove, etagIsMd5 } = abilities
+  const names = Object.entries({ conditionalPut, conditionalComplete, conditionalCopy, conditionalRemove })
   const have = names.filter(([, has]) => has).map(([name]) => conditionNames[name] ?? name)
   const lack = names.filter(([, has]) => !has).map(([name]) => conditionNames[name] ?? name)
   const judged =
