@@ -102,8 +102,6 @@ async function assemble(
   closers.push(() => stores.close())
   const locks = catalogLocks(catalog, clock, { shared: false, workers: settings.workers > 1 })
   const properties = catalogProperties(catalog)
-  const changes = changeFeedOf(settings, { catalog, clock, log })
-  closers.push(() => changes.close())
 
   const book = new KeptTickets(clock)
   const door = await authDoor({
@@ -180,6 +178,8 @@ async function assemble(
     leftoversJob(stores),
   ])
   closers.push(() => jobs.close())
+  const changes = changeFeedOf(settings, { catalog, clock, outbox: jobs.outbox, log })
+  closers.push(() => changes.close())
 
   const { anonymous } = settings
   return {

@@ -120,6 +120,7 @@ export type GroundSettings = Pick<
   | 'events'
   | 'jobs'
   | 'mail'
+  | 'webhooks'
 >
 
 /** Whether one ground serves for both. */
@@ -135,6 +136,7 @@ export function sameGround(one: GroundSettings, other: GroundSettings): boolean 
     one.events.keepSeconds === other.events.keepSeconds &&
     isDeepStrictEqual(one.jobs, other.jobs) &&
     isDeepStrictEqual(one.mail, other.mail) &&
+    isDeepStrictEqual(one.webhooks, other.webhooks) &&
     isDeepStrictEqual(one.identity, other.identity)
   )
 }
@@ -189,7 +191,6 @@ async function assemble(
     store: files,
     onFault: (err) => log.error({ err }, 'a file could not be hashed'),
   })
-  const changes = changeFeedOf(settings, { catalog, clock, log })
   const usage = createUsage({
     catalog,
     clock,
@@ -206,6 +207,7 @@ async function assemble(
     storesJob(stores),
     leftoversJob(stores),
   ])
+  const changes = changeFeedOf(settings, { catalog, clock, outbox: jobs.outbox, log })
   return {
     catalog,
     clock,

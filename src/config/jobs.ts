@@ -12,6 +12,7 @@ import type { JobLog, RunAnswer } from '../jobs/runner.js'
 import { schedule } from '../jobs/schedule.js'
 import { readEnvironment } from './environment.js'
 import type { Config } from './load.js'
+import { webhookSenderOf } from './webhooks.js'
 
 /** What is done beside requests in one process. */
 export interface Jobs {
@@ -33,12 +34,12 @@ export interface JobNeeds {
   readonly senders?: Senders
 }
 
-export type JobSettingsOf = Pick<Config, 'jobs' | 'mail'>
+export type JobSettingsOf = Pick<Config, 'jobs' | 'mail' | 'webhooks'>
 
 const firstMilliseconds = 10_000
 
 /** The outbox, and the jobs of a ground: its own, and to send what waits in the outbox. */
-export function openJobs({ jobs, mail }: JobSettingsOf, needs: JobNeeds, own: readonly Job[]): Jobs {
+export function openJobs({ jobs, mail, webhooks }: JobSettingsOf, needs: JobNeeds, own: readonly Job[]): Jobs {
   const { catalog, clock, secret, log, keepsUp } = needs
   const outbox = catalogOutbox({
     catalog,
@@ -47,7 +48,9 @@ export function openJobs({ jobs, mail }: JobSettingsOf, needs: JobNeeds, own: re
     onDead: (message) => log.warn({ ...message }, 'a message was given up, and is kept for a week'),
   })
   const mails = mail === undefined ? undefined : lateMails(mail)
-  const delivery = openDelivery({ outbox, log, senders: { ...needs.senders, ...(mails && { mail: mails.send }) } })
+  const webhook = webhookSenderOf(webhooks)
+  const senders = { ...needs.senders, ...(mails && { mail: mails.send }), ...(webhook && { webhook }) }
+  const delivery = openDelivery({ outbox, log, senders })
   const runner = new JobRunner({
     catalog,
     clock,

@@ -20,6 +20,7 @@ import { problemsIn } from './problems.js'
 import { configKeys, configSchema, variableOf } from './schema.js'
 import type { Settings } from './schema.js'
 import { mailSettings } from './schema-mail.js'
+import { webhookSettings } from './schema-webhooks.js'
 import { closest } from './similar.js'
 
 /** A setting that was given on the command line. */
@@ -287,6 +288,7 @@ function resolved(
       }),
     }),
     ...(settings.secret !== undefined && { secret: secretSetting(settings.secret, from('secret')) }),
+    webhooks: webhookSettings(settings.webhooks, from('webhooks')),
     ...(settings.mail !== undefined && { mail: mailSettings(settings.mail, from('mail')) }),
     identity: sources(settings.identity, from('identity'), origins.get('identity')),
     publicOrigins: settings.publicOrigins.map((origin) => origin.toLowerCase()),

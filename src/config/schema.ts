@@ -8,6 +8,7 @@ import { mail } from './schema-mail.js'
 import { privsep, unixName } from './schema-privsep.js'
 import { bytes, flag, grant, listOf, objectOf, oneOf, pattern, text, whole } from './schema-parts.js'
 import { catalog, folder, mounts, secret } from './schema-stores.js'
+import { webhooks } from './schema-webhooks.js'
 import { tokenHash } from './token-hash.js'
 
 const endpoint = text.refine(
@@ -274,6 +275,12 @@ export const configSchema = objectOf({
         'What is told live of changes to the files (`/-/events`, see docs/events.md). `keepSeconds`: for so long a program that was away can go on where it was, with several processes or instances; one process alone remembers the last thousands.',
       example: '{ keepSeconds: 600 }',
     }),
+  webhooks: webhooks.meta({
+    type: 'list of { name, url, secret, below, kinds }',
+    description:
+      'Who is told of changes to the files by a request (docs/events.md): `POST` of JSON to `url`, signed with `secret` (`whsec_…`, { env: NAME } or { file: FILE }) as Standard Webhooks has it, tried again for three days. `below` names a folder (all by default), `kinds` some of created, changed, removed and moved.',
+    example: '[{ name: index, url: "https://search.example.org/files", secret: { env: INDEX_SECRET }, below: /docs }]',
+  }),
   mail: mail.meta({
     type: '{ from, smtp, ses, templates }',
     default: 'none: nothing is sent',
