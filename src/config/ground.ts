@@ -1,3 +1,5 @@
+import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import { thinned } from '../auth/audit.js'
@@ -27,7 +29,11 @@ import type { OwnPagesOptions } from '../protocol/admin/index.js'
 import { openBackgroundHash } from '../protocol/s3/objects/background-hash.js'
 import type { BackgroundHash } from '../protocol/s3/objects/background-hash.js'
 import type { Store } from '../store/store.js'
+import { exportJob } from '../jobs/export-lines.js'
+import type { ExportOptions } from '../jobs/export-lines.js'
+import type { Job } from '../jobs/job.js'
 import { leftoversJob, movesJob, storesJob, uploadsJob } from '../jobs/upkeep.js'
+import { auditFileName } from './audit-file.js'
 import { openSources } from './identity/open.js'
 import { isShared } from './catalogs.js'
 import { changeFeedOf } from './change-feed.js'
@@ -206,6 +212,7 @@ async function assemble(
         ]),
     storesJob(stores),
     leftoversJob(stores),
+    ...auditExport(settings, { store, catalog, clock }),
   ])
   const changes = changeFeedOf(settings, { catalog, clock, outbox: jobs.outbox, log })
   return {
@@ -244,4 +251,13 @@ async function assemble(
       await state.close()
     },
   }
+}
+
+function auditExport(
+  { jobs, state }: GroundSettings,
+  needs: Pick<ExportOptions, 'store' | 'catalog' | 'clock'>,
+): readonly Job[] {
+  if (jobs.auditExport === undefined) return []
+  const files = [`${auditFileName}.1`, auditFileName].map((name) => join(state, name))
+  return [exportJob({ name: 'audit-export', files, to: jobs.auditExport.to, host: hostname(), ...needs })]
 }

@@ -19,6 +19,7 @@ import { isPerUser, mountDirectory, privsepSettings } from './privsep-settings.j
 import { problemsIn } from './problems.js'
 import { configKeys, configSchema, variableOf } from './schema.js'
 import type { Settings } from './schema.js'
+import { checkExport } from './schema-jobs.js'
 import { mailSettings } from './schema-mail.js'
 import { webhookSettings } from './schema-webhooks.js'
 import { closest } from './similar.js'
@@ -273,6 +274,7 @@ function resolved(
       'invalid',
       `${origins.get('catalog')?.describe(['catalog']) ?? 'catalog:'} needs a secret that all instances share: set secret to { env: NAME } or { file: FILE } (openssl rand -base64 32)`,
     )
+  checkExport(settings, privsep !== undefined, origins.get('jobs')?.describe(['jobs', 'auditExport']) ?? 'jobs:')
   const names = new Map<string, number>()
   return {
     ...others,

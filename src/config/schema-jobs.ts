@@ -1,7 +1,8 @@
 import { z } from 'zod'
+import { compileGrants } from '../auth/grant.js'
+import { Failure, isFailure } from '../core/failure.js'
+import { memberOf, toPath } from '../core/path.js'
 import type { StorePath } from '../core/path.js'
-import { toPath } from '../core/path.js'
-import { isFailure } from '../core/failure.js'
 import { listOf, objectOf, oneOf, text } from './schema-parts.js'
 
 /** The jobs there can be. */
@@ -30,3 +31,23 @@ export const jobs = z
   .prefault({})
 
 export type JobSettings = z.output<typeof jobs>
+
+interface ExportSettings {
+  readonly jobs: JobSettings
+  readonly anonymous?: { readonly grants: readonly string[] } | undefined
+}
+
+/** Throws `invalid`, saying `where`, for an export that would show the audit log to somebody without a login, or to the process on the network. */
+export function checkExport({ jobs, anonymous }: ExportSettings, isSeparated: boolean, where: string): void {
+  const to = jobs.auditExport?.to
+  if (to === undefined) return
+  if (isSeparated)
+    throw new Failure(
+      'invalid',
+      `${where} the process on the network must not read the audit log: no export with privsep`,
+    )
+  const file = memberOf(to, 'any.jsonl.gz')
+  if (anonymous === undefined || file === undefined) return
+  if (compileGrants(anonymous.grants, 'anonymous').allows('read', file))
+    throw new Failure('invalid', `${where} everybody may read ${to} without a login: name another folder, or other grants of anonymous`) // prettier-ignore
+}
