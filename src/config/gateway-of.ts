@@ -23,6 +23,7 @@ import { createOwnPages } from '../protocol/admin/index.js'
 import { createUsersCalls } from '../protocol/admin/users.js'
 import { createEvents, eventsPath } from '../protocol/http/events/index.js'
 import { createHttpFiles } from '../protocol/http/index.js'
+import { createUploads, uploadsPath } from '../protocol/http/uploads/index.js'
 import type { S3Settings } from '../protocol/s3/context.js'
 import { createBucketCors } from '../protocol/s3/buckets/cors-answers.js'
 import { createS3 } from '../protocol/s3/index.js'
@@ -91,7 +92,7 @@ export function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: 
         },
         config.basePath,
       ),
-      http: createHttpFiles(),
+      http: createHttpFiles({ redirectOver: config.transfers.redirectOver }),
       s3: createS3(s3),
     },
     ownPages: createOwnPages({
@@ -103,6 +104,10 @@ export function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: 
       ...(users && { users }),
     }),
     callerPages: createCallerPages({
+      [uploadsPath]: createUploads({
+        keepMilliseconds: config.s3.uploadDays * 24 * 3600 * 1000,
+        ...(config.transfers.mostPart !== undefined && { mostRelayedBytes: config.transfers.mostPart }),
+      }),
       [eventsPath]: createEvents({
         feed: ground.changes,
         authenticate: (request) => authenticator.authenticate(request),

@@ -7,6 +7,7 @@ import { jobs } from './schema-jobs.js'
 import { mail } from './schema-mail.js'
 import { privsep, unixName } from './schema-privsep.js'
 import { bytes, flag, grant, listOf, objectOf, oneOf, pattern, text, whole } from './schema-parts.js'
+import { transfers } from './schema-transfers.js'
 import { catalog, folder, mounts, secret } from './schema-stores.js'
 import { webhooks } from './schema-webhooks.js'
 import { tokenHash } from './token-hash.js'
@@ -266,6 +267,13 @@ export const configSchema = objectOf({
         'Exact origins of web pages and apps that may use this server from a browser. `maxAgeSeconds` is how long a browser may remember that (600 by default).',
       example: '{ origins: ["app://obsidian.md", "capacitor://localhost"] }',
     }),
+  transfers: transfers.meta({
+    type: '{ redirectOver, mostPart }',
+    default: '{}',
+    description:
+      'Large files where the way through this server is narrow (docs/uploads.md). `redirectOver`: a GET over HTTP of more bytes is answered 307 with a URL at the storage service, good for 5 minutes; only where files lie in S3, and for none without it. `mostPart`: the largest part of an upload (`/-/uploads`) that comes through this server, as what stands before it may take no more; on AWS Lambda both are set.',
+    example: '{ redirectOver: 100M }',
+  }),
   events: objectOf({ keepSeconds: whole(60, 86_400).default(3600) })
     .prefault({})
     .meta({

@@ -13,6 +13,7 @@ import { contentBody } from './file-bytes.js'
 import type { FileContext } from './file-context.js'
 import { listDirectory } from './listing.js'
 import { multipart } from './multipart.js'
+import { redirectToStore } from './redirect.js'
 import { contentRange, parseRange } from './ranges.js'
 
 /** Larger files get a `Repr-Digest` only where it is known already. */
@@ -20,16 +21,17 @@ const mostHashedBytes = 64 * 1024 * 1024
 
 /**
  * GET and HEAD of a file with ranges, conditions and digests (RFC 9110 §9.3.1, §13, §14; RFC 9530); of a directory, its
- * listing. Throws `not-found`, `denied`, `precondition`, `bad-range`. The body owns an open file: send it or close it.
+ * listing. Throws `not-found`, `denied`, `precondition`, `bad-range`. More than `redirectOver` bytes
+ * are left to the storage service, where it gives URLs (`redirect.ts`). The body owns an open file: send it or close it.
  */
-export async function getFile(context: FileContext): Promise<HttpResponse> {
+export async function getFile(context: FileContext, redirectOver = Infinity): Promise<HttpResponse> {
   const { request, target, session } = context
   if (request.method === 'HEAD') return headFile(context)
   if (target.slash) return listDirectory(context)
   let content: Content
   try {
     // Without the signal: to make one costs more than most files, and whoever opened it closes it.
-    content = await session.store.open(target.path, wantedBytes(request))
+    content = await session.store.open(target.path, wantedBytes(request) ?? firstBytes(redirectOver))
   } catch (error) {
     if (isFailure(error, 'is-directory') || (isFailure(error, 'denied') && (await isDirectory(context))))
       return listDirectory(context)
@@ -37,7 +39,7 @@ export async function getFile(context: FileContext): Promise<HttpResponse> {
   }
   let kept = false
   try {
-    const response = await answer(context, content)
+    const response = await answer(context, content, redirectOver)
     kept = response.body !== undefined
     return response
   } finally {
@@ -57,11 +59,13 @@ async function headFile(context: FileContext): Promise<HttpResponse> {
   return { status: 200, headers: [...(await fileHeaders(context, entry)), ['Content-Length', String(entry.size)]] }
 }
 
-async function answer(context: FileContext, content: Content): Promise<HttpResponse> {
+async function answer(context: FileContext, content: Content, redirectOver: number): Promise<HttpResponse> {
   const { request } = context
   const { entry } = content
   if (evaluate(readPreconditions(request), entry, 'GET') === 'not-modified') return notModified(entry)
   const ranges = requestedRanges(context, entry)
+  const elsewhere = await redirected(context, entry, ranges, redirectOver)
+  if (elsewhere !== undefined) return elsewhere
   const headers = await fileHeaders(context, entry)
   const [first, second] = ranges ?? []
   if (first === undefined) {
@@ -76,6 +80,24 @@ async function answer(context: FileContext, content: Content): Promise<HttpRespo
     return { status: 206, headers, body: contentBody(content, first) }
   }
   return multipart(context, content, headers, ranges ?? [])
+}
+
+/** Of a file that is larger no more will be sent. */
+function firstBytes(redirectOver: number): { readonly part: ByteRange } | undefined {
+  return redirectOver === Infinity ? undefined : { part: { start: 0, end: redirectOver } }
+}
+
+/** The way past this server, for more bytes than may go through it; undefined where there is none. */
+async function redirected(
+  { session }: FileContext,
+  entry: Entry,
+  ranges: readonly ByteRange[] | undefined,
+  redirectOver: number,
+): Promise<HttpResponse | undefined> {
+  const bytes = ranges?.reduce((sum, { start, end }) => sum + end - start, 0) ?? entry.size
+  if (bytes <= redirectOver) return undefined
+  const type = contentTypeOf(entry)
+  return redirectToStore(session, entry, { type, disposition: dispositionOf(entry, type), headers: validators(entry) })
 }
 
 function requestedRanges(context: FileContext, entry: Entry): readonly ByteRange[] | undefined {
@@ -108,10 +130,8 @@ async function fileHeaders(context: FileContext, entry: Entry): Promise<Header[]
     ['Content-Security-Policy', policyFor(type)],
   )
   const { attributes } = entry
-  const disposition = attributes?.['content-disposition']
-  if (isActive(type) && !(disposition !== undefined && isFieldValue(disposition) && /^attachment\b/i.test(disposition)))
-    headers.push(['Content-Disposition', attachment(nameOf(entry.path))])
-  else if (disposition !== undefined && isFieldValue(disposition)) headers.push(['Content-Disposition', disposition])
+  const disposition = dispositionOf(entry, type)
+  if (disposition !== undefined) headers.push(['Content-Disposition', disposition])
   if (attributes !== undefined)
     for (const name of ['cache-control', 'content-encoding', 'content-language', 'expires']) {
       const value = attributes[name]
@@ -121,6 +141,14 @@ async function fileHeaders(context: FileContext, entry: Entry): Promise<Header[]
   const digest = wanted === undefined ? undefined : await digestField(context, entry, wanted)
   if (digest !== undefined) headers.push(['Repr-Digest', digest])
   return headers
+}
+
+/** What would act in a browser is only saved there. */
+function dispositionOf({ path, attributes }: Entry, type: string): string | undefined {
+  const said = attributes?.['content-disposition']
+  const disposition = said !== undefined && isFieldValue(said) ? said : undefined
+  const isSaved = disposition !== undefined && /^attachment\b/i.test(disposition)
+  return isActive(type) && !isSaved ? attachment(nameOf(path)) : disposition
 }
 
 function validators(entry: Entry): Header[] {

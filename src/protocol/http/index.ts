@@ -11,6 +11,8 @@ import { putFile } from './put.js'
 export interface HttpFilesOptions {
   /** Whether a PUT makes missing parents; it does by default. */
   readonly parents?: boolean
+  /** GETs of more bytes are answered 307 where the store has a URL of its own; absent: none are. */
+  readonly redirectOver?: number | undefined
 }
 
 /** The plain HTTP surface: GET, HEAD, PUT, DELETE, PATCH and OPTIONS by path; listings by `Accept`. */
@@ -21,7 +23,7 @@ export function createHttpFiles(options: HttpFilesOptions = {}): Protocol {
     switch (context.request.method) {
       case 'GET':
       case 'HEAD':
-        return getFile(context)
+        return getFile(context, options.redirectOver)
       case 'PUT':
         return putFile(context, { parents })
       case 'DELETE':
