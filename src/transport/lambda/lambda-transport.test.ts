@@ -446,6 +446,24 @@ describe('an invocation', () => {
     expect(bytes().toString()).toBe('abc')
   })
 
+  it('ends a stream of events in time, and gives none where answers are whole', async () => {
+    const events = (): AsyncIterable<Uint8Array> =>
+      (async function* () {
+        yield Buffer.from('data: 1\n\n')
+        await new Promise(() => undefined)
+      })()
+    const { transport, exchanges } = transportOf(async () => ({
+      status: 200,
+      headers: [['Content-Type', 'text/event-stream']],
+      body: events(),
+    }))
+    const { stream, runtime, bytes } = recorder()
+    await transport.streaming(runtime)(eventOf('url'), stream, { getRemainingTimeInMillis: () => 150 })
+    expect([stream.writableEnded, bytes().toString()]).toEqual([true, 'data: 1\n\n'])
+    expect(exchanges[0]?.sent.error).toBeUndefined()
+    expect(await transport.buffered(eventOf('url'), longTime)).toMatchObject({ statusCode: 501 })
+  })
+
   it('settles what waits, however it ends', async () => {
     let settled = 0
     const settle = async (): Promise<void> => void (settled += 1)

@@ -151,6 +151,7 @@ class EventTransport {
       const head = headOf(response)
       if (head === undefined) return broken(new Error('a response header cannot be written'))
       if (isBare(request, response.status)) return outgoing(head, Buffer.alloc(0))
+      if (isEndless(head)) return this.#instead(new Failure('unsupported', endless), request)
       const announced = announcedBytes(response)
       const most = mostBytes(front)
       if (announced !== undefined && announced > most) return this.#tooLarge(request, announced)
@@ -177,8 +178,8 @@ class EventTransport {
     const request = this.#requestOf(eventHead, time)
     const { head, body, pieces, announced, error } = await this.#streamable(request, time)
     let sent: Sent = { status: head.status, bodyBytes: 0, complete: false, ...(error !== undefined && { error }) }
+    const to = begun(runtime, stream, head)
     try {
-      const to = begun(runtime, stream, head)
       for await (const chunk of pieces) {
         sent = { ...sent, bodyBytes: sent.bodyBytes + chunk.length }
         if (announced !== undefined && sent.bodyBytes > announced) throw wrongLength()
@@ -189,6 +190,11 @@ class EventTransport {
       to.end()
       sent = { ...sent, complete: true }
     } catch (cause) {
+      // Whoever listens comes back, and goes on where they were.
+      if (isEndless(head) && time.signal.aborted) {
+        to.end()
+        return
+      }
       sent = { ...sent, error: cause }
       // The platform breaks the answer off where its function fails: no client takes a part for the whole.
       throw cause
@@ -261,6 +267,14 @@ async function* timely(pieces: AsyncGenerator<Uint8Array>, time: TimeLeft): Asyn
     yield next.value
   }
 }
+
+/** Events, which go on until somebody ends them (HTML standard, server-sent events). */
+function isEndless({ headers }: AnswerHead): boolean {
+  return headers.some(([name, value]) => name.toLowerCase() === 'content-type' && /^text\/event-stream\b/i.test(value))
+}
+
+const endless =
+  'This function gives answers whole, and this one has no end. Ask now and again instead, or stream answers.'
 
 function isBare({ method }: HttpRequest, status: number): boolean {
   return method === 'HEAD' || status === 204 || status === 304
