@@ -4,7 +4,7 @@ import type { Catalog } from './catalog.js'
 import { catalogUploads } from './catalog-uploads.js'
 import { expireUploads } from './expire-uploads.js'
 import { openMemoryCatalog } from './memory.js'
-import { bound } from '../store/bound.js'
+import { bound, boundParts } from '../store/bound.js'
 import { unfinishedBytes } from './unfinished-bytes.js'
 import { headOf, partGroup, resultGroup, uploadGroup, uploadName } from './upload-records.js'
 import type { Upload, UploadPart, Uploads } from './uploads.js'
@@ -528,6 +528,51 @@ describe('what is old', () => {
     expect(await expireUploads(needs(), 7 * day * 1000)).toEqual({ uploads: 0, rooms: 2, left: [] })
     expect(await left()).toEqual({ uploads: 1, parts: 1, rooms: 1 })
     await uploads.complete(path, kept.id, await allOf(uploads.parts(path, kept.id)), parents)
+  })
+
+  it('is not forgotten where the store cannot remove it, and keeps nobody from the rest', async () => {
+    const broken = new Set<string>()
+    const parts: PartRooms = {
+      ...boundParts(store.parts),
+      close: (room, bytes) =>
+        broken.has(room)
+          ? Promise.reject(new Failure('unavailable', 'The bucket is gone.'))
+          : store.parts.close(room, bytes),
+    }
+    const failing = { catalog, clock, store: { ...bound(store), parts } }
+    for (let number = 0; number < 3; number++) await put((await begin()).id, 1, 'one')
+    const rooms: string[] = []
+    for await (const entries of store.parts.list()) rooms.push(...entries.map(({ room }) => room))
+    const [first = ''] = rooms
+    broken.add(first)
+    clock.advanceSeconds(2 * day)
+    const { uploads: gone, left: sentences } = await expireUploads(failing, day * 1000)
+    expect(gone).toBe(2)
+    // It is said of the upload, and of the room that has become one without an upload.
+    expect(sentences).toEqual([
+      `the upload of ${path} could not be removed: The bucket is gone.`,
+      `the unfinished upload ${first} could not be removed: The bucket is gone.`,
+    ])
+    expect(await left()).toEqual({ uploads: 0, parts: 0, rooms: 1 })
+    expect((await expireUploads(failing, day * 1000)).left).toHaveLength(1)
+    broken.clear()
+    expect(await expireUploads(failing, day * 1000)).toEqual({ uploads: 0, rooms: 1, left: [] })
+    expect(await left()).toEqual(nothing)
+  })
+
+  it('stays where rooms of others are in the store as well', async () => {
+    await store.parts.open(path)
+    clock.advanceSeconds(2 * day)
+    expect(await expireUploads(needs(), day * 1000, { own: undefined })).toEqual({ uploads: 0, rooms: 0, left: [] })
+    expect(await left()).toEqual({ uploads: 0, parts: 0, rooms: 1 })
+  })
+
+  it('stays where the work is to end', async () => {
+    await begin()
+    clock.advanceSeconds(2 * day)
+    const signal = AbortSignal.abort(new Error('the server ends'))
+    await expect(expireUploads(needs(), day * 1000, { signal })).rejects.toThrow('the server ends')
+    expect(await left()).toEqual({ uploads: 1, parts: 0, rooms: 1 })
   })
 
   it('is nothing over a store without rooms', async () => {
