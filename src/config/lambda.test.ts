@@ -66,6 +66,16 @@ describe('the configuration of a function', () => {
     )
   })
 
+  it('sends past it what is larger than it can take or give, or less where that is said', () => {
+    const { redirectOver = 0, mostPart = 0 } = configOf(sound).transfers
+    for (const bytes of [redirectOver, mostPart]) {
+      expect(bytes).toBeGreaterThan(4_500_000)
+      expect((bytes * 4) / 3).toBeLessThan(6_291_456)
+    }
+    const told = configOf({ ...sound, POSTERN_TRANSFERS: '{ redirectOver: 700K }' }).transfers
+    expect(told).toEqual({ redirectOver: 700 * 1024, mostPart })
+  })
+
   it('listens where the platform says', () => {
     expect(configOf({ ...sound, AWS_LAMBDA_HTTP_ENDPOINT: '127.0.0.1:9001' }).listen[0]?.at).toEqual({
       kind: 'tcp',

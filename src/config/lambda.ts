@@ -10,6 +10,7 @@ import { surfaceNames } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import { proxyTrust } from '../transport/forwarded.js'
 import { lambdaListener } from '../transport/lambda/lambda-request.js'
+import { bodyBytesOf, bufferedBytes } from '../transport/lambda/limits.js'
 import { createLambdaTransport } from '../transport/lambda/lambda-transport.js'
 import type { LambdaTransport } from '../transport/lambda/lambda-transport.js'
 import { ensureAdmin } from './first-start.js'
@@ -61,6 +62,8 @@ export function lambdaConfig(environment: Environment): Config {
     listen: [listenerAt(environment)],
     handed: [],
     workers: 1,
+    // What is larger goes past the function; behind a load balancer the configuration has to say less.
+    transfers: { redirectOver: bodyBytesOf(bufferedBytes), mostPart: bodyBytesOf(bufferedBytes), ...config.transfers },
     // Lines for CloudWatch, which nobody colours.
     log: { ...config.log, format: 'json' },
   }
