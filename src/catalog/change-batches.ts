@@ -8,7 +8,7 @@ import type { Fed } from './changes.js'
 export const changesGroup = 'changes'
 
 /** How far the clocks of instances may differ, and how long what one writes may take to be seen. */
-const overlapMilliseconds = 10_000
+const overlapMilliseconds = 3000
 const most = maxValueBytes - 1024
 
 /** In the order of time; never the same for two batches of a process that hold different changes. */

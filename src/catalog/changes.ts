@@ -5,6 +5,7 @@ import type { Change, Report } from '../core/events.js'
 import type { Catalog } from './catalog.js'
 import { BatchReader, batchName, batchesOf, changesGroup } from './change-batches.js'
 import { idOf, readId } from './change-id.js'
+import type { ChangePlace } from './change-id.js'
 
 /** A change, and where it stands in the feed. */
 export interface FedChange {
@@ -60,6 +61,12 @@ const retryMilliseconds = 1000
 /** A feed in memory, or through a catalog: each change is written there within a moment, and read while somebody follows. */
 export function createChangeFeed(options: ChangeFeedOptions): ChangeFeed {
   return new CollectedFeed(options)
+}
+
+/** Whether one is known to have been told who has come to the other: those of one process are told in their order. */
+function isBefore(id: string, { stream, count }: ChangePlace): boolean {
+  const place = readId(id)
+  return place?.stream === stream && place.count <= count
 }
 
 /** One who follows, and what has not been taken yet. */
@@ -172,8 +179,11 @@ class CollectedFeed implements ChangeFeed {
       if (place.at < clock.now() - keepSeconds * 1000) return reset
       const own = [...this.#beingWritten, ...this.#unwritten]
       const written = await new BatchReader(catalog, place.at).next()
-      const known = new Set([after, ...written.map(({ id }) => id)])
-      return [...written.filter(({ id }) => id !== after), ...own.filter(({ id }) => !known.has(id))]
+      const known = new Set(written.map(({ id }) => id))
+      return [
+        ...written.filter(({ id }) => !isBefore(id, place)),
+        ...own.filter(({ id }) => !known.has(id) && !isBefore(id, place)),
+      ]
     }
     if (place.stream !== this.#stream) return reset
     const oldest = this.#count - this.#kept.length

@@ -31,9 +31,9 @@ export async function* eventStream(
   const ended = new AbortController()
   const until = AbortSignal.any([signal, ended.signal])
   try {
-    // Taken before anything else, so that nothing falls between this place and the first change.
+    // Nothing falls between this place and the first change: following begins with the first question.
     const here = since ?? feed.here()
-    const batches = feed.follow(here, until)[Symbol.asyncIterator]()
+    const batches = feed.follow(since, until)[Symbol.asyncIterator]()
     let next = batches.next()
     next.catch(() => undefined)
     yield Buffer.from(`retry: ${retryMilliseconds}\nid: ${here.replace(/[^0-9a-z.]/g, '')}\nevent: ready\ndata: {}\n\n`)

@@ -125,11 +125,10 @@ interface Polling {
 /** What came behind `since`; waits for the first of it. */
 async function poll({ feed, since, below, waitSeconds, session }: Polling, signal: AbortSignal): Promise<Uint8Array> {
   const events: LiveEvent[] = []
-  let last = since
-  if (since === undefined) last = feed.here()
+  let last = since ?? feed.here()
   // Even without a wait, what is there already is read.
   const until = AbortSignal.any([signal, AbortSignal.timeout(Math.max(waitSeconds * 1000, 50))])
-  for await (const batch of feed.follow(last, until)) {
+  for await (const batch of feed.follow(since, until)) {
     last = batch.at(-1)?.id ?? last
     events.push(...(await eventsOf(batch, session, below)))
     if (events.length > 0) break
