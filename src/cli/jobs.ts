@@ -123,7 +123,7 @@ function nextOf({ disabled, next }: JobState): string {
 function outcome({ result, counts, left, why }: JobOutcome): string {
   if (result === 'failed') return `failed: ${why ?? ''}`
   const done = Object.entries(counts).filter(([, count]) => count > 0)
-  const shown = done.length === 0 ? 'nothing to do' : done.map(([what, count]) => `${count} ${what}`).join(', ')
+  const shown = done.length === 0 ? 'nothing to do' : done.map(([what, count]) => `${what} ${count}`).join(', ')
   const [first] = left
   return first === undefined ? shown : `${shown}; ${left.length} left: ${first}`
 }
