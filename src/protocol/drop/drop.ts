@@ -1,0 +1,119 @@
+import type { Clock } from '../../core/clock.js'
+import { Failure, isFailure } from '../../core/failure.js'
+import { header } from '../../core/http.js'
+import type { Header, HttpRequest, HttpResponse } from '../../core/http.js'
+import type { Deposited, Deposits } from './deposits.js'
+import { announcedLength, atMost } from './counted.js'
+import { nameOfDrop, nameOfKey } from './names.js'
+
+/** Who drops something, and under which rules. */
+export interface Sender {
+  /** As logs and the names of drops show it. */
+  readonly name: string
+  /** Whom an idempotency key belongs to: names of different sources are different senders. */
+  readonly principal: string
+  /** Bytes. */
+  readonly limit: number
+  /** Media types, `image/*` among them; any where it is empty. */
+  readonly types: readonly string[]
+  /** Asked for once all that the request says of itself is right. */
+  deposits(): Promise<Deposits>
+}
+
+export interface DropOptions {
+  /** Tells the names of one drop's idempotency keys from those of another. */
+  readonly path: string
+  readonly namePattern: string
+  readonly clock: Clock
+  /** Throws `unauthenticated`, in the words of the contract where it says them. */
+  readonly admit: (request: HttpRequest) => Promise<Sender>
+}
+
+/** What has arrived, as a receipt says it. */
+export interface Arrival extends Deposited {
+  readonly sender: string
+  readonly type?: string | undefined
+}
+
+/**
+ * A drop: takes what senders bring and gives nothing back. Order, statuses and texts of its answers are the contract of
+ * s3-dropbox (uktrade/s3-dropbox, `app.py`). Throws what `refusal` answers.
+ */
+export type Drop = (request: HttpRequest) => Promise<HttpResponse>
+
+export function createDrop({ path, namePattern, clock, admit }: DropOptions): Drop {
+  return async (request) => {
+    const sender = await admit(request)
+    if (request.method !== 'POST') throw new Failure('method', 'Only POST is supported')
+    announcedLength(request, sender.limit)
+    const type = typeOf(request, sender)
+    const key = idempotencyKeyOf(request)
+    const deposits = await sender.deposits()
+    const name =
+      key === undefined
+        ? nameOfDrop(namePattern, { now: clock.now(), microseconds: microseconds(), sender: sender.name })
+        : nameOfKey(path, sender.principal, key)
+    const body = atMost(request.body, sender.limit)
+    try {
+      const stored = await deposits.put(name, body, { type, signal: request.signal })
+      return taken(request, { ...stored, sender: sender.name, type }, clock)
+    } catch (error) {
+      // The store has judged it: nobody has looked before.
+      if (key !== undefined && isFailure(error, 'precondition')) return repeated(request, deposits.keyOf(name))
+      throw error
+    }
+  }
+}
+
+function taken(request: HttpRequest, { key, size, sha256, type }: Arrival, clock: Clock): HttpResponse {
+  if (!wantsReceipt(request)) return accepted([])
+  const received = new Date(clock.now()).toISOString()
+  const digest = Buffer.from(sha256).toString('hex')
+  return receipt({ key, size, sha256: digest, ...(type !== undefined && { type }), received }, [])
+}
+
+function repeated(request: HttpRequest, key: string): HttpResponse {
+  const headers: readonly Header[] = [['Idempotency-Replayed', 'true']]
+  return wantsReceipt(request) ? receipt({ key }, headers) : accepted(headers)
+}
+
+function accepted(headers: readonly Header[]): HttpResponse {
+  return { status: 202, headers: [['Content-Type', 'text/plain'], ...headers], body: new Uint8Array(0) }
+}
+
+function receipt(content: Readonly<Record<string, unknown>>, headers: readonly Header[]): HttpResponse {
+  return {
+    status: 202,
+    headers: [['Content-Type', 'application/json'], ['Cache-Control', 'no-store'], ...headers],
+    body: Buffer.from(`${JSON.stringify(content)}\n`),
+  }
+}
+
+/** Only who asks for it by name: what others accept anyhow gets the empty answer of the contract. */
+function wantsReceipt(request: HttpRequest): boolean {
+  return (header(request, 'accept') ?? '')
+    .split(',')
+    .some((part) => /^\s*application\/json\s*(?:;|$)/i.test(part) && !/;\s*q=0(?:\.0*)?\s*(?:;|$)/i.test(part))
+}
+
+function typeOf(request: HttpRequest, { types }: Sender): string | undefined {
+  const type = header(request, 'content-type')
+  const isPlain = type !== undefined && type.length <= 255 && /^[\x20-\x7e]+$/.test(type)
+  if (types.length === 0) return isPlain ? type : undefined
+  const named = isPlain ? (type.split(';')[0] ?? '').trim().toLowerCase() : ''
+  const fits = types.some((each) => (each.endsWith('/*') ? named.startsWith(each.slice(0, -1)) : named === each))
+  if (fits) return type
+  throw new Failure('media-type', `The content-type must be one of ${types.join(', ')}`)
+}
+
+/** draft-ietf-httpapi-idempotency-key-header: any text that the sender makes up. */
+function idempotencyKeyOf(request: HttpRequest): string | undefined {
+  const key = header(request, 'idempotency-key')
+  if (key === undefined || /^[\x21-\x7e]{1,255}$/.test(key)) return key
+  throw new Failure('invalid', 'The idempotency-key header must be 1 to 255 visible characters')
+}
+
+/** The clock of the system knows no parts of a millisecond; these tell apart what comes within one. */
+function microseconds(): number {
+  return Math.floor(performance.now() * 1000) % 1000
+}
