@@ -42,6 +42,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
     { addToken },
     { addCheck },
     { addCopy },
+    { addPut },
     { addPolicy },
     { addMigrate },
     { addSessions },
@@ -53,6 +54,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
     import('./token.js'),
     import('./check.js'),
     import('./copy.js'),
+    import('./put.js'),
     import('./policy.js'),
     import('./migrate.js'),
     import('./sessions.js'),
@@ -64,6 +66,7 @@ async function createProgram(name: string | undefined, finish: (code: number) =>
   addToken(program)
   addCheck(program, finish)
   addCopy(program, finish)
+  addPut(program, finish)
   addPolicy(program)
   addMigrate(program)
   addSessions(program)
