@@ -16,10 +16,7 @@ const bundled = new Set(['cli-progress', 'commander', 'mime-types', 'pino', 'sax
 let startModules
 function isForStart(id, graph) {
   if (startModules === undefined) {
-    const small = [
-      'src/auth/pam/serve-pam.ts',
-      'src/auth/password-formats/check-thread.ts',
-    ]
+    const small = ['src/auth/pam/serve-pam.ts', 'src/auth/password-formats/check-thread.ts']
     startModules = reached(join(root, 'src/cli/main.ts'), graph)
     for (const entry of small) for (const module of reached(join(root, entry), graph)) startModules.delete(module)
   }
