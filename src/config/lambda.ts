@@ -62,11 +62,19 @@ export function lambdaConfig(environment: Environment): Config {
     listen: [listenerAt(environment)],
     handed: [],
     workers: 1,
-    // What is larger goes past the function; behind a load balancer the configuration has to say less.
-    transfers: { redirectOver: bodyBytesOf(bufferedBytes), mostPart: bodyBytesOf(bufferedBytes), ...config.transfers },
+    transfers: { ...pastFunction(config.mounts), ...config.transfers },
     // Lines for CloudWatch, which nobody colours.
     log: { ...config.log, format: 'json' },
   }
+}
+
+/**
+ * What is larger goes past the function, where it can; behind a load balancer the configuration has to say less. Parts that go
+ * past it are as large as S3 wants them, which is more than a function could take.
+ */
+function pastFunction(mounts: readonly MountSetting[]): Config['transfers'] {
+  const most = bodyBytesOf(bufferedBytes)
+  return { redirectOver: most, ...(mounts.every(({ kind }) => kind === 'local') && { mostPart: most }) }
 }
 
 /** Each cold start would write and remove objects, only to find what is known of Amazon's. */

@@ -1,6 +1,6 @@
 import * as crypto from 'node:crypto'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -129,6 +129,42 @@ describe('a function behind a load balancer', () => {
 })
 
 describe('a function', () => {
+  it('streams what is larger than its memory should be, and stays small', async () => {
+    const lambda = await gateway({ streams: true, handler: 'index.streaming' })
+    const size = 190 * 2 ** 20
+    truncateSync(openNew(join(files, 'large.bin')), size)
+    const got = await fetch(`${lambda.url}/large.bin`, { headers: known })
+    let bytes = 0
+    await got.body?.pipeTo(new WritableStream<Uint8Array>({ write: (chunk) => void (bytes += chunk.length) }))
+    expect(bytes).toBe(size)
+    expect(mostMemory(lambda.pids()[0] ?? 0)).toBeLessThan(160 * 2 ** 20)
+  })
+
+  it('breaks off what is longer than can be streamed, and says so beforehand where that is known', async () => {
+    const { url } = await gateway({ streams: true, handler: 'index.streaming' })
+    truncateSync(openNew(join(files, 'large.bin')), 200 * 2 ** 20 + 1)
+    expect((await fetch(`${url}/large.bin`, { headers: known })).status).toBe(501)
+    const range = { ...known, range: `bytes=${200 * 2 ** 20}-` }
+    expect((await fetch(`${url}/large.bin`, { headers: range })).status).toBe(206)
+  })
+
+  it('takes no request for another, whatever its headers and its path say', async () => {
+    const { url } = await gateway()
+    // As it is: fetch would tidy the path.
+    const put = async (path: string, headers: object = {}): Promise<number | undefined> =>
+      await new Promise((resolve, reject) => {
+        const sent = request({ port: new URL(url).port, path, method: 'PUT', headers: { ...known, ...headers } })
+        sent.on('response', (answer) => resolve(answer.resume().statusCode)).on('error', reject)
+        sent.end('x')
+      })
+    for (const path of ['/a/../../b', '/%2e%2e/b', '/a%00b', '/%zz', '/a%2Fb/../c', '/-/own', '/a?/../b/'])
+      expect([path, (await put(path)) ?? 0]).toEqual([path, path.includes('?') ? 201 : expect.toSatisfy(isRefused)])
+    expect(await put('/forged', { authorization: 'Bearer wrong', 'x-forwarded-for': '127.0.0.1' })).toBe(401)
+    expect(await put('/host', { 'x-forwarded-host': 'evil.example', forwarded: 'host=evil.example' })).toBe(201)
+    expect(existsSync(join(files, '..', 'b'))).toBe(false)
+    expect(existsSync(join(files, 'forged'))).toBe(false)
+  })
+
   it('writes its log as lines of JSON, all of them before it stands still', async () => {
     const lambda = await gateway()
     await fetch(`${lambda.url}/nothing`, { headers: known })
@@ -197,6 +233,18 @@ describe('a function', () => {
     await expect.poll(() => statusAt(port), { timeout: 10_000 }).toBe(200)
   })
 })
+
+const isRefused = (status: number): boolean => status >= 400 && status < 500
+
+function openNew(path: string): string {
+  writeFileSync(path, '')
+  return path
+}
+
+/** The largest resident size that a process has had, in bytes. */
+function mostMemory(pid: number): number {
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? Infinity) * 1024
+}
 
 async function freePort(): Promise<number> {
   const { createServer } = await import('node:net')

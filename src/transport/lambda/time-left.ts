@@ -12,17 +12,16 @@ const mostReserve = 1000
 export class TimeLeft {
   readonly #abort = new AbortController()
   readonly #timer: NodeJS.Timeout
-  readonly #over: Promise<undefined>
+  /** Those who wait for something, each only as long as it waits: what it waited for is not kept. */
+  readonly #waiting = new Set<() => void>()
 
   constructor(context: LambdaContext) {
     const left = context.getRemainingTimeInMillis()
     const reserve = Math.min(mostReserve, Math.max(leastReserve, left / 10))
-    const { promise, resolve } = withResolvers()
-    this.#over = promise
     this.#timer = setTimeout(
       () => {
         this.#abort.abort(outOfTime())
-        resolve()
+        for (const leave of this.#waiting) leave()
       },
       Math.max(0, left - reserve),
     )
@@ -34,7 +33,12 @@ export class TimeLeft {
 
   /** What the work resolves to; undefined where the time is over before. The work goes on then, and may still reject. */
   async within<T>(work: Promise<T>): Promise<T | undefined> {
-    return await Promise.race([work, this.#over])
+    return await new Promise((resolve, reject) => {
+      const leave = (): void => resolve(undefined)
+      if (this.signal.aborted) leave()
+      this.#waiting.add(leave)
+      work.then(resolve, reject).finally(() => this.#waiting.delete(leave))
+    })
   }
 
   /** To be called when the invocation is over. */
@@ -49,10 +53,4 @@ export function outOfTime(): Failure {
     'unavailable',
     'This takes longer than the function may run. Give it more time, or ask for less at once.',
   )
-}
-
-function withResolvers(): { readonly promise: Promise<undefined>; readonly resolve: () => void } {
-  let resolve = (): void => undefined
-  const promise = new Promise<undefined>((done) => (resolve = () => done(undefined)))
-  return { promise, resolve }
 }
