@@ -53,7 +53,7 @@ export function builtInArgon2(): Argon2 {
 function parsed(stored: string): Parsed {
   const [, memory, time, lanes, salt = '', output = ''] =
     /^\$argon2id\$v=19\$m=(\d{1,10}),t=(\d{1,10}),p=(\d{1,10})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/.exec(stored) ?? []
-  if (memory === undefined) throw new Error('this is no argon2id hash')
+  if (memory === undefined) throw new Failure('invalid', 'This is no argon2id hash.')
   const bytes = Buffer.from(output, 'base64')
   return {
     memoryCost: Number(memory),
