@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { JobRunner } from './runner.js'
 
 export interface ScheduleOptions {
@@ -40,13 +39,21 @@ export function schedule(runner: JobRunner, { first, onTrouble, random = Math.ra
     }
   }
 
+  let wake: () => void = () => undefined
+  function wait(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds).unref()
+      wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
   async function go(): Promise<void> {
-    let pause = first
-    for (;;) {
-      const jittered = pause * (1 + random() / 10)
-      await delay(jittered, undefined, { signal: closed.signal, ref: false }).catch(() => undefined)
+    for (let pause = first; ; pause = await look()) {
+      await wait(pause * (1 + random() / 10))
       if (closed.signal.aborted) return
-      pause = await look()
     }
   }
 
@@ -54,6 +61,7 @@ export function schedule(runner: JobRunner, { first, onTrouble, random = Math.ra
   return {
     async close() {
       closed.abort()
+      wake()
       await runner.close()
       await going
     },

@@ -1,6 +1,7 @@
 import { afterEach, expect, it, vi } from 'vitest'
 import { body, p } from '../../../test/contract/store/subject.js'
 import { openMemoryS3 } from '../../../test/memory-s3.js'
+import { Failure } from '../../core/failure.js'
 import { openS3Store } from '../s3.js'
 import type { S3Service } from './service.js'
 
@@ -30,5 +31,26 @@ it('aborts no upload of today where the clock of this machine is days ahead, and
   expect(await store.sweep()).toEqual({ uploads: 1, tests: 1, moves: 0 })
   await expect(service.completeUpload(upload, [{ number: 1, etag }])).rejects.toMatchObject({ kind: 'not-found' })
   await store.write(p('/g'), body('x'))
+  await store.close()
+})
+
+it('aborts the others where one upload cannot be, says so, and finds that one again', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] })
+  let there = Date.now()
+  const service = openMemoryS3()
+  let broken = 'a'
+  const failing = Object.assign(Object.create(punctual(service, () => there)) as S3Service, {
+    abortUpload: (upload: Parameters<S3Service['abortUpload']>[0]) =>
+      upload.key === broken
+        ? Promise.reject(new Failure('unavailable', 'The service is busy.'))
+        : service.abortUpload(upload),
+  })
+  const store = await openS3Store({ service: failing })
+  for (const key of ['a', 'b', 'c']) await service.beginUpload(key)
+  there += 3 * dayMilliseconds
+  vi.setSystemTime(there)
+  await expect(store.sweep()).rejects.toThrow('The service is busy.')
+  broken = ''
+  expect(await store.sweep()).toMatchObject({ uploads: 1 })
   await store.close()
 })

@@ -4,6 +4,8 @@ import { objectsBelow, removeKeys } from './many-keys.js'
 import { finishMoves, timeThere } from './move-journal.js'
 
 const dayMilliseconds = 24 * 3600 * 1000
+/** After so many the service is away. */
+const mostFaults = 100
 
 export interface SweepOptions {
   /** Milliseconds since the epoch; what began before was left by the dead. A day ago by default. */
@@ -60,12 +62,21 @@ function judgeOf(context: S3Context, before: number | undefined): Judge {
 /** Uploads of every key below the prefix: also of other programs that write there, if they have not ended for so long. */
 async function abortUploads({ service }: S3Context, isLeft: Judge, signal?: AbortSignal): Promise<number> {
   let aborted = 0
+  const faults: unknown[] = []
   for await (const uploads of service.listUploads(signal))
     for (const upload of uploads) {
       if (!(await isLeft(upload.begun))) continue
-      await service.abortUpload(upload)
-      aborted++
+      signal?.throwIfAborted()
+      try {
+        await service.abortUpload(upload)
+        aborted++
+      } catch (error) {
+        // The bucket lists it still, so it is found again. The others need not wait for it.
+        faults.push(error)
+        if (faults.length >= mostFaults) break
+      }
     }
+  if (faults.length > 0) throw faults[0]
   return aborted
 }
 
