@@ -24,14 +24,16 @@ import { isOwnPath, isWithin, parseTarget, rootPath, withoutBase } from './core/
 import type { ParsedTarget, StorePath } from './core/path.js'
 import { AccessLog } from './gateway/access-log.js'
 import type { FinishedExchange, RequestLines, RequestNotes } from './gateway/access-log.js'
+import type { Drops, OneDrop } from './gateway/drops.js'
 import { corsHeaders, isForged, preflight } from './gateway/cross-origin.js'
 import type { CrossOriginRules } from './gateway/cross-origin.js'
 import type { HostList } from './gateway/host-list.js'
 import type { OriginLock } from './gateway/origin-lock.js'
 import type { RequestLimits } from './gateway/request-limits.js'
 import { surfaceOf } from './gateway/surface.js'
-import type { SurfaceName } from './gateway/surface.js'
+import type { SurfaceName, TreeSurface } from './gateway/surface.js'
 import type { CallerPages } from './protocol/admin/caller-pages.js'
+import { faultAnswer, refusal } from './protocol/drop/answers.js'
 import { healthPath, readyPath, type OwnPages } from './protocol/admin/index.js'
 import type { Protocol, Session } from './protocol/protocol.js'
 import type { BucketCors } from './protocol/s3/buckets/cors-answers.js'
@@ -54,7 +56,9 @@ export interface GatewayOptions {
   readonly usageOf: (identity: Identity) => Usage
   /** How large a file may be uploaded, and where; any size without it. */
   readonly uploadLimits?: UploadLimits | undefined
-  readonly surfaces: Readonly<Record<SurfaceName, Protocol>>
+  readonly surfaces: Readonly<Record<TreeSurface, Protocol>>
+  /** What takes drops, and where; absent: there are none. */
+  readonly drops?: Drops | undefined
   readonly ownPages: OwnPages
   /** Those below `/-/` for which a caller logs in as for files; absent: there are none. */
   readonly callerPages?: CallerPages | undefined
@@ -125,13 +129,18 @@ class OneGateway implements Gateway {
       failure: undefined,
     }
     this.#notes.set(request, notes)
-    const surface = surfaceOf(request, this.#options.spoken.get(request.listener) ?? [], this.#options.s3Hosts)
+    const spoken = this.#options.spoken.get(request.listener) ?? []
+    const drop = spoken.length === 0 || spoken.includes('drop') ? this.#options.drops?.(request) : undefined
+    const surface = drop === undefined ? surfaceOf(request, spoken, this.#options.s3Hosts) : 'drop'
     notes.surface = surface
-    const protocol = this.#options.surfaces[surface]
+    const protocol = surface === 'drop' ? noDrop : this.#options.surfaces[surface]
     const signed: Signed = {}
     let response: HttpResponse
     try {
-      response = await this.#answer(request, protocol, notes, signed)
+      response =
+        drop === undefined
+          ? await this.#answer(request, protocol, notes, signed)
+          : await this.#answerDrop(request, drop, notes)
     } catch (error) {
       response =
         error instanceof Failure
@@ -167,8 +176,10 @@ class OneGateway implements Gateway {
   refuse(failure: Failure, request: HttpRequest): HttpResponse {
     const notes = this.#notes.get(request)
     if (notes === undefined) return this.#options.surfaces.http.refuse(failure, request, '')
-    const speaker = notes.surface === 'own' ? undefined : this.#options.surfaces[notes.surface as SurfaceName]
-    return this.#refuse(failure, request, speaker ?? this.#options.surfaces.http, notes)
+    const { surfaces } = this.#options
+    const surface = notes.surface as SurfaceName | 'own'
+    const speaker = surface === 'drop' ? noDrop : surfaces[surface === 'own' ? 'http' : surface]
+    return this.#refuse(failure, request, speaker, notes)
   }
 
   finished(exchange: FinishedExchange): void {
@@ -211,6 +222,26 @@ class OneGateway implements Gateway {
       (session) => protocol.handle(request, linked?.target ?? target, session),
       linked,
     )
+  }
+
+  /** A drop lets in whom it knows, in its own order: neither the lock of all others nor their logins come before it. */
+  async #answerDrop(request: HttpRequest, drop: OneDrop, notes: RequestNotes): Promise<HttpResponse> {
+    const { crossOrigin, hosts, limits, authenticator } = this.#options
+    hosts?.(request)
+    const allowed = preflight(request, crossOrigin)
+    if (allowed !== undefined) return allowed
+    limits?.enter(request)
+    return await drop(request, {
+      authenticate: async (shown) => {
+        if (isForged(shown, crossOrigin)) throw forged()
+        return await authenticator.authenticate(shown)
+      },
+      known: (identity) => {
+        notes.user = principalOf(identity)
+        limits?.enterAs(notes.user, request)
+      },
+      session: (identity) => this.#session(identity, notes),
+    })
   }
 
   /** Logs the caller in, unless a link says who it is, and answers with what it holds. */
@@ -302,14 +333,15 @@ class OneGateway implements Gateway {
 
   #refuse(failure: Failure, request: HttpRequest, protocol: Protocol, notes: RequestNotes): HttpResponse {
     notes.failure = failure.kind
+    const isDrop = protocol === noDrop
     const shown =
-      failure.kind === 'unauthenticated' && this.#options.uniform403
+      failure.kind === 'unauthenticated' && this.#options.uniform403 && !isDrop
         ? new Failure('denied', 'Access is denied.')
         : failure
     if (failure.kind === 'unavailable' || failure.kind === 'no-space')
       this.#options.log.warn({ id: notes.id, err: failure }, failure.message)
     const response = protocol.refuse(shown, request, notes.id)
-    if (response.status !== 401) return response
+    if (response.status !== 401 || isDrop) return response
     const challenges = failure.challenges ?? this.#options.authenticator.challenges()
     return withHeaders(
       response,
@@ -332,6 +364,13 @@ class OneGateway implements Gateway {
       body: Buffer.from(`${text}\n`),
     }
   }
+}
+
+/** How drops are answered that are none, or fail. */
+const noDrop: Protocol = {
+  handle: async () => Promise.reject(new Failure('not-found', 'There is no drop here.')),
+  refuse: refusal,
+  fault: faultAnswer,
 }
 
 async function openedBy(

@@ -1,5 +1,6 @@
 import { readTokenHash } from '../auth/token-hash.js'
 import { Failure } from '../core/failure.js'
+import type { Settings } from './schema.js'
 
 /** What the variables of s3-dropbox stand for. */
 export interface DropboxEnvironment {
@@ -29,6 +30,25 @@ export function dropboxEnvironment(environment: Readonly<Record<string, string |
   if (readTokenHash(cdn) === undefined) throw new Failure('invalid', `CDN_TOKEN ${notHashed}.`)
   return { token, lock: { header, sha256: [cdn] }, warnings: [] }
 }
+
+/** Throws `invalid` for drops that would be open to whoever finds the way past the CDN, and for those that cannot be. */
+export function checkDrops(
+  settings: Pick<Settings, 'drops' | 'cdn' | 'originLock' | 'privsep'>,
+  { token, lock }: Pick<DropboxEnvironment, 'token' | 'lock'>,
+  where: (key: 'drops') => string,
+): void {
+  const { drops, cdn, originLock, privsep } = settings
+  if (drops.length === 0) return
+  if (privsep !== undefined)
+    throw new Failure('invalid', `${where('drops')} not with privsep: a sender has no Unix user to act as`)
+  const isLocked = lock !== undefined || originLock !== undefined || cdn !== undefined
+  if (token !== undefined && !isLocked && drops.some((drop) => drop.cdn === undefined))
+    throw new Failure('invalid', `${where('drops')} ${aloneText}`)
+}
+
+/** Said where `AUTH_TOKEN` is set and nothing of a CDN. */
+export const aloneText =
+  'AUTH_TOKEN is set without CDN_TOKEN and CDN_TOKEN_HTTP_HEADER_NAME. Set both, or POSTERN_CDN=off where no CDN is in front'
 
 /** The list of identity sources with one more entry in its `tokens`; what is no list is left as it is. */
 export function withToken(identity: unknown, token: DropboxEnvironment['token']): unknown {

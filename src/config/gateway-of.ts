@@ -29,6 +29,7 @@ import { createBucketCors } from '../protocol/s3/buckets/cors-answers.js'
 import { createS3 } from '../protocol/s3/index.js'
 import { createWebdav } from '../protocol/webdav/index.js'
 import { proxyTrust } from '../transport/forwarded.js'
+import { dropsOf } from './drops.js'
 import type { Ground } from './ground.js'
 import type { Config } from './load.js'
 import { requestLinesOf } from './logger.js'
@@ -113,6 +114,7 @@ export function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: 
         authenticate: (request) => authenticator.authenticate(request),
       }),
     }),
+    drops: dropsOf(config),
     spoken: new Map(config.listen.map(({ name, surfaces }) => [name, surfaces])),
     s3Hosts: s3.hosts,
     basePath: config.basePath,

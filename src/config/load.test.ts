@@ -38,7 +38,7 @@ describe('a wrong configuration', () => {
     ],
     [
       'listen: [{ at: ":1", surfaces: [ftp] }]\n',
-      'postern.yaml:1: listen[0].surfaces[0]: must be one of: webdav, http, s3',
+      'postern.yaml:1: listen[0].surfaces[0]: must be one of: webdav, http, s3, drop',
     ],
     ['mounts: []\n', 'postern.yaml:1: mounts: must not be empty'],
     [

@@ -8,7 +8,8 @@ import type { FrontSettings, PrivsepSettings } from '../privsep/settings.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import type { Endpoint } from '../transport/endpoint.js'
 import type { HandedSocket } from '../transport/open-endpoint.js'
-import { dropboxEnvironment, withToken } from './dropbox-environment.js'
+import { checkDrops, dropboxEnvironment, withToken } from './dropbox-environment.js'
+import type { DropboxEnvironment } from './dropbox-environment.js'
 import { handedSockets } from './environment.js'
 import { identitySettings } from './identity/entry.js'
 import type { IdentitySetting } from './identity/entry.js'
@@ -70,6 +71,8 @@ export interface Config extends Omit<Settings, 'listen' | 'root' | 'mounts' | 's
   readonly front?: FrontSettings
   /** In the order in which they are asked. */
   readonly identity: readonly IdentitySetting[]
+  /** What every drop takes beside its own tokens. */
+  readonly dropbox: Pick<DropboxEnvironment, 'token' | 'lock'>
   /** What is odd but no error. */
   readonly warnings: readonly string[]
 }
@@ -123,8 +126,11 @@ export function loadConfig(sources: ConfigSources): Config {
   // Compiled code would pay only for who parses again and again.
   const parsed = configSchema.safeParse(merged, { jitless: true })
   if (!parsed.success) throw new Failure('invalid', problemLines(parsed.error.issues, origins, document).join('\n'))
+  checkDrops(parsed.data, dropbox, (key) => origins.get(key)?.describe([key]) ?? `${key}:`)
+  const { token, lock } = dropbox
   return {
     ...resolved(parsed.data, origins, sources),
+    dropbox: { ...(token && { token }), ...(lock && { lock }) },
     file: file?.path,
     handed: handedSockets(sources.environment, process.pid),
     warnings: [...strayVariables(sources.environment), ...dropbox.warnings],
@@ -224,7 +230,7 @@ function resolved(
   settings: Settings,
   origins: ReadonlyMap<string, Origin>,
   { directory, environment }: Pick<ConfigSources, 'directory' | 'environment'>,
-): Omit<Config, 'file' | 'handed' | 'warnings'> {
+): Omit<Config, 'file' | 'handed' | 'warnings' | 'dropbox'> {
   const from = (key: string): string => origins.get(key)?.directory ?? directory
   const { root: given, mounts: listed, privsep, ...others } = settings
   const root = mountDirectory(given, from('root'))

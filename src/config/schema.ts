@@ -3,6 +3,7 @@ import { surfaceNames } from '../gateway/surface.js'
 import { parseEndpoint } from '../transport/endpoint.js'
 import { proxyTrust } from '../transport/forwarded.js'
 import { identityEntry } from './identity/entry.js'
+import { cdnOff, drops } from './schema-drops.js'
 import { jobs } from './schema-jobs.js'
 import { mail } from './schema-mail.js'
 import { privsep, unixName } from './schema-privsep.js'
@@ -76,7 +77,7 @@ export const configSchema = objectOf({
     .meta({
       type: 'list of HOST:PORT, unix:PATH, systemd, systemd:NAME or { at, surfaces, tls, mode }',
       description:
-        'Where to listen. Port 0 picks a free one. `systemd` stands for the sockets that a systemd socket unit hands over, `systemd:NAME` for those of one `FileDescriptorName`. `surfaces` limits a listener to some of `webdav`, `http` and `s3`; without it all answer. `tls: false` keeps one listener plain where `tls` is set. `mode` is who may use a Unix socket, such as "660"; without it the umask decides.',
+        'Where to listen. Port 0 picks a free one. `systemd` stands for the sockets that a systemd socket unit hands over, `systemd:NAME` for those of one `FileDescriptorName`. `surfaces` limits a listener to some of `webdav`, `http`, `s3` and `drop`; without it all answer. `tls: false` keeps one listener plain where `tls` is set. `mode` is who may use a Unix socket, such as "660"; without it the umask decides.',
       example: '["127.0.0.1:8080", { at: "unix:/run/postern.sock", surfaces: [http] }]',
     }),
   root: text
@@ -258,6 +259,20 @@ export const configSchema = objectOf({
         'The S3 API. `hosts`: names at which every request is one of S3, unsigned ones too; a name in front of one of them is a bucket (`photos.s3.example.org`). `region`: the only one that signatures may name; without it any will do, and clients that ask are told us-east-1. `buckets`: names for folders that are buckets without lying at the top; every folder at the top is one by its own name. `uploadDays`: multipart uploads that get no part for so long are given up.',
       example: '{ hosts: [s3.example.org], buckets: { photos: /home/ann/photos } }',
     }),
+  drops: drops.meta({
+    type: 'list of { path, to, limit, types, name, tokens, public, cdn }',
+    description:
+      'Paths at which files can be left and nothing can be seen (docs/drops.md): `POST` to `path` makes a file in the folder `to`. `limit` is the most bytes of a drop (10240), `types` which media types it may have. `name` is made of {time}, {date}, {uuid}, {token}, {name} and {extension}; `{time}-{uuid}` by default. `tokens`: { name, sha256, limit, to, types } each, `to` below the folder of the drop; two hashes while one token is replaced by another. Whoever may create there by other means may drop too; `public: true` lets in everybody. `cdn: off` does without the header of `originLock` for this drop.',
+    example:
+      '[{ path: /v1/drop, to: /inbox, limit: 1M, tokens: [{ name: sensor, sha256: "ZoVpVANnsemHCEujDKj+YQWyijBB0fwTDH0HFM2eRDQ=" }] }]',
+  }),
+  cdn: cdnOff.optional().meta({
+    type: 'off',
+    default: 'drops want the header of the CDN where one is set',
+    description:
+      'Says that no CDN stands before the drops: they do without its header, and `AUTH_TOKEN` of the environment may be alone.',
+    example: 'off',
+  }),
   cors: objectOf({ origins: listOf(foreignOrigin), maxAgeSeconds: whole(0, 86_400).default(600) })
     .optional()
     .meta({

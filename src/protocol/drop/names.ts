@@ -71,12 +71,12 @@ function safeName(text: string): string {
     .replace(/^.*[/\\]/s, '')
     .replaceAll(/[^\p{L}\p{N}._-]+/gu, '_')
     .replace(/^[._]+|_+$/g, '')
-  return [...plain].slice(0, 40).join('').length === plain.length ? plain : shortened(plain)
+  return Array.from(plain).length <= 40 ? plain : shortened(plain)
 }
 
 /** The beginning and the extension of a long name, within 40 characters. */
 function shortened(name: string): string {
-  const characters = [...name]
+  const characters = Array.from(name)
   const extension = /\.[A-Za-z0-9]{1,10}$/.exec(name)?.[0] ?? ''
   return characters.slice(0, 40 - extension.length).join('') + extension
 }

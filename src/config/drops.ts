@@ -1,0 +1,148 @@
+import type { Identity } from '../auth/identity.js'
+import { principalOf } from '../auth/identity.js'
+import { systemClock } from '../core/clock.js'
+import { isFailure } from '../core/failure.js'
+import type { Failure } from '../core/failure.js'
+import { header } from '../core/http.js'
+import type { HttpRequest } from '../core/http.js'
+import { pathOf, segmentsOf, toPath } from '../core/path.js'
+import type { StorePath } from '../core/path.js'
+import { createDrops } from '../gateway/drops.js'
+import type { DropDoor, Drops, OneDrop } from '../gateway/drops.js'
+import { admitSender, admitThrough } from '../protocol/drop/admission.js'
+import type { CdnLock, DropToken } from '../protocol/drop/admission.js'
+import { createDrop } from '../protocol/drop/drop.js'
+import type { Sender } from '../protocol/drop/drop.js'
+import { storeDeposits } from '../protocol/drop/store-deposits.js'
+import type { Config } from './load.js'
+import type { DropSettings } from './schema-drops.js'
+import { bytesOfHash } from './token-hash.js'
+
+/** A token of a drop with all that its bearer may do: create below one folder. */
+interface SenderToken extends DropToken {
+  readonly identity: Identity
+  readonly folder: StorePath
+  readonly limit: number
+  readonly types: readonly string[]
+}
+
+/** The drops of a configuration; undefined without any. */
+export function dropsOf(
+  config: Pick<Config, 'drops' | 'cdn' | 'originLock' | 'dropbox' | 'basePath'>,
+): Drops | undefined {
+  const { drops, basePath } = config
+  const lock = lockOf(config)
+  return createDrops(
+    new Map(
+      drops.map((settings) => [
+        toPath(settings.path),
+        oneDrop(settings, config.dropbox.token?.sha256, settings.cdn === undefined && lock ? lock : undefined),
+      ]),
+    ),
+    basePath,
+  )
+}
+
+/** What the CDN in front adds. */
+function lockOf({ cdn, originLock, dropbox }: Pick<Config, 'cdn' | 'originLock' | 'dropbox'>): CdnLock | undefined {
+  const lock = cdn === undefined ? (originLock ?? dropbox.lock) : undefined
+  return lock && { header: lock.header, hashes: lock.sha256.map(bytesOfHash) }
+}
+
+function oneDrop(settings: DropSettings, environmentToken: string | undefined, lock: CdnLock | undefined): OneDrop {
+  const tokens = [
+    ...settings.tokens.map((token) => senderToken(settings, token)),
+    ...(environmentToken === undefined
+      ? []
+      : [senderToken(settings, { name: 's3-dropbox', sha256: [environmentToken] })]),
+  ]
+  const everybody = settings.public ? senderToken(settings, { name: 'public', sha256: [] }) : undefined
+  return async (request, door) => {
+    const drop = createDrop({
+      path: settings.path,
+      namePattern: settings.name,
+      clock: systemClock,
+      admit: async () => {
+        if (lock !== undefined) admitThrough(request, lock)
+        return await senderOf(request, door, settings, tokens, everybody)
+      },
+    })
+    return await drop(request)
+  }
+}
+
+async function senderOf(
+  request: HttpRequest,
+  door: DropDoor,
+  settings: DropSettings,
+  tokens: readonly SenderToken[],
+  everybody: SenderToken | undefined,
+): Promise<Sender> {
+  const isSilent = header(request, 'authorization') === undefined && header(request, 'x-api-key') === undefined
+  if (isSilent && everybody !== undefined) return withToken(everybody, door)
+  try {
+    return withToken(admitSender(request, tokens), door)
+  } catch (error) {
+    // Others may know who it is; the contract wants the word Bearer as it is written.
+    const shown = header(request, 'authorization') ?? ''
+    const isMiswritten = /^bearer\b/i.test(shown) && !shown.startsWith('Bearer ')
+    if (isSilent || isMiswritten || !isFailure(error, 'unauthenticated')) throw error
+    const identity = await identityOf(request, door, error)
+    return withIdentity(identity, door, settings)
+  }
+}
+
+async function identityOf(request: HttpRequest, door: DropDoor, refused: Failure): Promise<Identity> {
+  try {
+    const identity = await door.authenticate(request)
+    if (identity.source === 'anonymous') throw refused
+    return identity
+  } catch (error) {
+    throw isFailure(error, 'unauthenticated') ? refused : error
+  }
+}
+
+function withToken({ name, identity, folder, limit, types }: SenderToken, door: DropDoor): Sender {
+  door.known(identity)
+  return {
+    name,
+    principal: principalOf(identity),
+    limit,
+    types,
+    deposits: async () => storeDeposits((await door.session(identity)).store, folder),
+  }
+}
+
+/** A caller whom others know too drops what its grants allow to create there. Grants name whole paths: a home is no part of that. */
+function withIdentity(identity: Identity, door: DropDoor, { limit, types, to }: DropSettings): Sender {
+  door.known(identity)
+  const { name, source, grants, unixUser, groups } = identity
+  const homeless = { name, source, grants, ...(unixUser !== undefined && { unixUser }), ...(groups && { groups }) }
+  return {
+    name,
+    principal: principalOf(identity),
+    limit,
+    types,
+    deposits: async () => storeDeposits((await door.session(homeless)).store, toPath(to)),
+  }
+}
+
+function senderToken(
+  settings: DropSettings,
+  token: Pick<DropSettings['tokens'][number], 'name' | 'sha256'> & Partial<DropSettings['tokens'][number]>,
+): SenderToken {
+  const folder = pathOf([...segmentsOf(toPath(settings.to)), ...segmentsOf(toPath(token.to ?? '/'))])
+  return {
+    name: token.name,
+    hashes: token.sha256.map(bytesOfHash),
+    identity: {
+      // The tokens of two drops may have one name and are two senders.
+      name: `${token.name}@${settings.path}`,
+      source: 'drop',
+      grants: [`create:${folder === '/' ? '' : folder}/**`],
+    },
+    folder,
+    limit: token.limit ?? settings.limit,
+    types: token.types ?? settings.types,
+  }
+}
