@@ -52,7 +52,7 @@ export async function putFile(source: SourceFile, putting: Putting): Promise<str
 async function putWhole(source: SourceFile, { door, basePath, noClobber, ifMatch, onBytes }: Putting): Promise<string> {
   const { sha256 } = await digestsOf(source, 0, source.size)
   let gone = 0
-  const reply = await door.send('PUT', basePath + encodePath(toPath(source.path)), {
+  const reply = await door.send('PUT', `${basePath}${encodePath(toPath(source.path))}?parents=1`, {
     headers: {
       accept: 'application/json',
       'content-digest': `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:`,

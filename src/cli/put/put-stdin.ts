@@ -24,7 +24,7 @@ export async function putStream(
   const second = await pieces.next()
   if (second.done === true) {
     const bytes = first.done === true ? Buffer.alloc(0) : first.value
-    const reply = await door.send('PUT', basePath + encodePath(toPath(path)), {
+    const reply = await door.send('PUT', `${basePath}${encodePath(toPath(path))}?parents=1`, {
       headers: { accept: 'application/json', ...(noClobber && { 'if-none-match': '*' }), ...(ifMatch !== undefined && { 'if-match': ifMatch }) }, // prettier-ignore
       body: () => bytes,
     })

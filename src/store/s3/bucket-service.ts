@@ -190,7 +190,7 @@ export class BucketService implements S3Service {
     return {
       objects: page.objects.flatMap((object) => {
         const key = this.#requests.relative(object.key)
-        return key === undefined ? [] : [base === '' ? object : { ...object, key }]
+        return key === undefined ? [] : [key === object.key ? object : { ...object, key }]
       }),
       prefixes: page.prefixes.flatMap((each) => this.#requests.relative(each) ?? []),
       token: page.token,

@@ -1,4 +1,3 @@
-import { noSuchUpload } from '../../../catalog/upload-state.js'
 import type { UploadPart } from '../../../catalog/uploads.js'
 import { Failure } from '../../../core/failure.js'
 import type { HttpRequest, HttpResponse } from '../../../core/http.js'
@@ -8,7 +7,7 @@ import type { Session } from '../../protocol.js'
 import { problem } from '../failures.js'
 import { newValidators } from '../put.js'
 import { digestOf, readFields, type Fields } from './json-body.js'
-import { arrivedParts, openUpload, partCount, readId, storeConditionsOf, type OpenUpload, type Plan } from './open-upload.js' // prettier-ignore
+import { arrivedParts, findUpload, partCount, readId, storeConditionsOf, type OpenUpload, type Plan } from './open-upload.js' // prettier-ignore
 import { isAs } from './parts.js'
 import { forEach, isDirect, promisedParts, promiseOf } from './promised.js'
 import { jsonAnswer } from './settings.js'
@@ -22,7 +21,7 @@ type Verified = 'parts' | 'whole'
  */
 export async function completeUpload(request: HttpRequest, session: Session, id: string): Promise<HttpResponse> {
   const fields = await readFields(request, ['parts', 'sha256'])
-  const open = await stillOpen(session, id)
+  const open = await findUpload(session, id)
   const sha256 = digestOf(fields, 'sha256', 32)
   if (open === undefined) {
     const { path, id: inner } = readId(id)
@@ -59,16 +58,6 @@ export async function completeUpload(request: HttpRequest, session: Session, id:
     beforeCommit: async (staged: Staged) => judge(staged.digests),
   })
   return answer(session, written, verified)
-}
-
-/** Undefined where it is over, or there has never been one. */
-async function stillOpen(session: Session, id: string): Promise<OpenUpload | undefined> {
-  try {
-    return await openUpload(session, id)
-  } catch (error) {
-    if (error instanceof Failure && error.reason === noSuchUpload().reason) return undefined
-    throw error
-  }
 }
 
 /** The parts of the file in their order, and the numbers of those that are not there as they are described. */

@@ -91,8 +91,21 @@ export function readId(text: string): { readonly id: string; readonly path: Stor
 
 /** Throws `not-found` for uploads of others, and for those of other protocols, as for none. */
 export async function openUpload(session: Session, text: string): Promise<OpenUpload> {
+  const upload = await findUpload(session, text)
+  if (upload === undefined) throw noSuchUpload()
+  return upload
+}
+
+/** Undefined where it is over, or there has never been one. Throws `not-found` for uploads of others and of other protocols. */
+export async function findUpload(session: Session, text: string): Promise<OpenUpload | undefined> {
   const { id, path } = readId(text)
-  const upload = await session.uploads.find(path, id)
+  let upload: Upload
+  try {
+    upload = await session.uploads.find(path, id)
+  } catch (error) {
+    if (isFailure(error, 'not-found')) return undefined
+    throw error
+  }
   if (upload.owner !== principalOf(session.identity) || upload.notes?.['api'] !== 'uploads') throw noSuchUpload()
   return { upload, plan: planOf(upload.notes) }
 }
