@@ -1,3 +1,4 @@
+import { Failure } from '../core/failure.js'
 import { functionOf } from '../transport/lambda/lambda-function.js'
 import type { LambdaFunction } from '../transport/lambda/lambda-function.js'
 import { openLambda } from './lambda.js'
@@ -7,6 +8,7 @@ export async function openFunction(environment: Readonly<Record<string, string |
   if (environment['AWS_LAMBDA_HTTP_ENDPOINT'] === undefined) return functionOf(await openLambda(environment))
   const { serveOnLambda } = await import('./lambda-server.js')
   await serveOnLambda(environment)
-  const handler = async (): Promise<never> => Promise.reject(new Error('This function answers HTTP, and no events.'))
+  const handler = async (): Promise<never> =>
+    Promise.reject(new Failure('unsupported', 'This function answers HTTP, and no events.'))
   return { handler, streaming: handler }
 }

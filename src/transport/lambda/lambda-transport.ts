@@ -178,8 +178,9 @@ class EventTransport {
     const request = this.#requestOf(eventHead, time)
     const { head, body, pieces, announced, error } = await this.#streamable(request, time)
     let sent: Sent = { status: head.status, bodyBytes: 0, complete: false, ...(error !== undefined && { error }) }
-    const to = begun(runtime, stream, head)
+    let to: Writable | undefined
     try {
+      to = begun(runtime, stream, head)
       for await (const chunk of pieces) {
         sent = { ...sent, bodyBytes: sent.bodyBytes + chunk.length }
         if (announced !== undefined && sent.bodyBytes > announced) throw wrongLength()
@@ -191,7 +192,7 @@ class EventTransport {
       sent = { ...sent, complete: true }
     } catch (cause) {
       // Whoever listens comes back, and goes on where they were.
-      if (isEndless(head) && time.signal.aborted) {
+      if (to !== undefined && isEndless(head) && time.signal.aborted) {
         to.end()
         return
       }
