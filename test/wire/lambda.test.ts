@@ -1,6 +1,6 @@
 import * as crypto from 'node:crypto'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
@@ -203,6 +203,21 @@ describe('a function', () => {
     const canHash = 'argon2' in crypto
     expect([await statusOf('correct horse'), await statusOf('wrong')]).toEqual(canHash ? [200, 401] : [503, 503])
     if (!canHash) expect(lambda.lines.join('\n')).toMatch(/needs Node 24\.7/)
+  })
+
+  it('has drops, which come before everything else', async () => {
+    const drops = [{ path: '/inbox', to: '/in', limit: '1M', tokens: [{ name: 'sender', sha256: hashOfToken }] }]
+    const lambda = await gateway({}, { POSTERN_DROPS: JSON.stringify(drops) })
+    const ask = async (method: string, headers: object, body?: Buffer): Promise<number> =>
+      (await fetch(`${lambda.url}/inbox`, { method, headers: { ...headers }, ...(body && { body }) })).status
+    const bytes = randomBytes(1_000_000)
+    expect(await ask('POST', known, bytes)).toBe(202)
+    expect(await ask('POST', { authorization: 'Bearer x' }, bytes)).toBe(401)
+    expect(await ask('POST', known, randomBytes(2 ** 20 + 1))).toBe(413)
+    expect(await ask('GET', known)).toBe(405)
+    const [name = '', ...others] = readdirSync(join(files, 'in')).filter((each) => !each.startsWith('.'))
+    expect(others).toEqual([])
+    expect(readFileSync(join(files, 'in', name)).equals(bytes)).toBe(true)
   })
 
   it('runs jobs that are due, or one by its name, and says what they did', async () => {
