@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { Failure } from '../../core/failure.js'
 import { systemClock } from '../../core/clock.js'
+import { missingPowers } from '../powers.js'
 import type { Head, Link } from '../wire/link.js'
 import { AccountProcess } from './accounts.js'
 import { authTable } from './auth-door.js'
@@ -43,6 +45,7 @@ const askStopMilliseconds = 2000
 export async function openBroker(options: BrokerOptions): Promise<Broker> {
   if (process.platform !== 'linux' || process.getuid?.() !== 0)
     throw new Failure('unsupported', 'To act as Unix users, Postern must be started by root, on Linux.')
+  checkPowers()
   checkProgram([...options.program, setprivPath()])
   closeInherited()
   const { log, settings, pamHelperCommand, prepare } = options
@@ -280,6 +283,16 @@ class RunningBroker implements Broker {
     })
     return spawned
   }
+}
+
+/** Without CAP_SETPCAP, setpriv(1) says nothing, and leaves processes of users what they could gain. */
+function checkPowers(): void {
+  const missing = missingPowers(readFileSync('/proc/self/status', 'utf8'))
+  if (missing.length === 0) return
+  throw new Failure(
+    'unsupported',
+    `Root may not do here what Postern needs to act as Unix users: ${missing.join(', ')}. Start it with these capabilities, as deploy/systemd/postern-privsep.service does.`,
+  )
 }
 
 async function refuseSecond(runtime: string): Promise<void> {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { loadNative, type ProcessCalls } from '../../store/native.js'
 import type { WorkerSettings } from '../settings.js'
+import { powersLeft } from '../powers.js'
 import { openDescriptors } from '../wire/descriptors.js'
 import { openLink } from '../wire/link.js'
 import { openMounted } from '../wire/mounted.js'
@@ -16,15 +17,19 @@ const maxAtOnce = 4096
 
 /**
  * The whole of a process that is one user: serves files to the process on the network as the kernel lets that user, over
- * the socket it was born with, to its end. Its settings come on standard input. Ends at once, with code 70, where it could
- * be anybody else.
+ * the socket it was born with, to its end. Its settings come on standard input. Ends at once, with code 70 and a word about
+ * why, where it could be anybody else, has a capability, or could gain one by running another program.
  */
 export async function serveUnixWorker(): Promise<void> {
   // Of the broker, which is trusted.
   const settings = JSON.parse(readFileSync(0, 'utf8')) as WorkerSettings
   const native = loadNative()
   native?.seclude(linkDescriptor, channelDescriptor)
-  if (!isOnly(settings.uid)) process.exit(70)
+  const wrong = isOnly(settings.uid) ? powersLeft(readFileSync('/proc/self/status', 'utf8')) : ['it is not its user']
+  if (wrong.length > 0) {
+    process.stderr.write(`This process could do more than its user may, and ends: ${wrong.join(', ')}.\n`)
+    process.exit(70)
+  }
   process.umask(settings.umask)
   const channel = native === undefined ? undefined : channelOf(native)
   const socket = new Socket({ fd: linkDescriptor, readable: true, writable: true })
