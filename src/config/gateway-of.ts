@@ -142,13 +142,14 @@ export function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: 
   })
 }
 
-function s3SettingsOf({ s3, basePath }: Config, ground: Ground): S3Settings {
+function s3SettingsOf({ s3, basePath, transfers }: Config, ground: Ground): S3Settings {
   return {
     hosts: s3.hosts.map((host) => host.toLowerCase()),
     buckets: new Map(Object.entries(s3.buckets).map(([bucket, path]) => [bucket, toPath(path)])),
     basePath,
     region: s3.region ?? 'us-east-1',
     clock: systemClock,
+    redirectOver: transfers.redirectOver,
     hashLater: ({ path }, identity) => {
       const { home } = identity
       ground.of(identity).hashing.later({ path: home === undefined ? path : rebase(path, rootPath, home) })

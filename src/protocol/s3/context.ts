@@ -12,6 +12,8 @@ export interface S3Settings extends AddressRules {
   /** What GetBucketLocation says. */
   readonly region: string
   readonly clock: Clock
+  /** Objects of more bytes are left to the storage service, for who has not signed each request by itself; absent: none are. */
+  readonly redirectOver?: number | undefined
   /** Told of every file that is shown without the MD5 of its bytes, by a path below the caller's home, to find it out when there is time. */
   readonly hashLater?: ((entry: Entry, identity: Identity) => void) | undefined
 }

@@ -1,4 +1,5 @@
 import { principalOf } from '../../../auth/identity.js'
+import type { Upload } from '../../../catalog/uploads.js'
 import { Failure, isFailure } from '../../../core/failure.js'
 import type { HttpRequest, HttpResponse } from '../../../core/http.js'
 import { nameOf, rootPath, toPath, type StorePath } from '../../../core/path.js'
@@ -34,15 +35,26 @@ export async function beginUpload(
   const fields = await readFields(request, known)
   const path = pathOf(fields)
   const attributes = attributesOf(fields, path)
-  const plan = planOf(fields, options)
-  await judge(session, path, plan, request.signal)
-  const { size } = plan
-  const upload = await session.uploads.begin(path, {
-    owner: principalOf(session.identity),
-    attributes,
-    ...(size !== undefined && { size }),
-    notes: notesOf(plan),
-  })
+  const wished = planOf(fields)
+  await judge(session, path, wished, request.signal)
+  const begin = (plan: Plan): Promise<Upload> =>
+    session.uploads.begin(path, {
+      owner: principalOf(session.identity),
+      attributes,
+      ...(plan.size !== undefined && { size: plan.size }),
+      notes: notesOf(plan),
+    })
+  const { size } = wished
+  const { mostRelayedBytes = Infinity } = options
+  let plan = wished
+  let upload = await begin(plan)
+  const direct = await isDirect(session, upload)
+  if (!direct && plan.partSize > mostRelayedBytes) {
+    // Only an upload knows whether its parts go past this server, and what it was begun with stays.
+    await session.uploads.abort(path, upload.id)
+    plan = narrowed(plan, mostRelayedBytes)
+    upload = await begin(plan)
+  }
   const id = shownId(upload)
   const url = `${session.basePath}${uploadsPath}/${id}`
   return jsonAnswer(
@@ -53,7 +65,7 @@ export async function beginUpload(
       url,
       ...(size !== undefined && { size, parts: partCount(plan) }),
       partSize: plan.partSize,
-      direct: await isDirect(session, upload),
+      direct,
       expires: new Date(upload.begun + options.keepMilliseconds).toISOString(),
     },
     [['Location', url]],
@@ -73,7 +85,7 @@ function attributesOf(fields: Fields, path: StorePath): Readonly<Record<string, 
   return type === undefined ? {} : { 'content-type': type }
 }
 
-function planOf(fields: Fields, { mostRelayedBytes = Infinity }: UploadsOptions): Plan {
+function planOf(fields: Fields): Plan {
   const size = numberOf(fields, 'size', 0, Number.MAX_SAFE_INTEGER)
   if (size !== undefined && size > mostFileBytes)
     throw new Failure('too-large', 'No file has more than 5 TiB.', { size: mostFileBytes })
@@ -83,8 +95,7 @@ function planOf(fields: Fields, { mostRelayedBytes = Infinity }: UploadsOptions)
   const sha256 = digestOf(fields, 'sha256', 32)
   const plan = {
     size,
-    // Where all bytes pass a small door every part must fit through it.
-    partSize: enough > mostRelayedBytes ? partSize : Math.min(partSize, mostRelayedBytes),
+    partSize,
     sha256: sha256 && Buffer.from(sha256).toString('hex'),
     modified: numberOf(fields, 'modified', 0, 8_640_000_000_000_000),
     ifMatch: textOf(fields, 'ifMatch'),
@@ -98,6 +109,14 @@ function planOf(fields: Fields, { mostRelayedBytes = Infinity }: UploadsOptions)
     // prettier-ignore
     throw new Failure('invalid', 'ifMatch and ifNoneMatch must be * or ETags, in their quotes.')
   return plan
+}
+
+/** The same in parts that fit through a small door. Throws `too-large` where there would be too many of them. */
+function narrowed(plan: Plan, partSize: number): Plan {
+  const most = partSize * mostParts
+  if (plan.size !== undefined && plan.size > most)
+    throw new Failure('too-large', `A file may have at most ${most} bytes here.`, { size: most })
+  return { ...plan, partSize }
 }
 
 /** Whoever may not look is told in the end. */

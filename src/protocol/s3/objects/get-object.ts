@@ -5,6 +5,7 @@ import type { ByteRange, Content, Entry } from '../../../store/store.js'
 import { rangeApplies, wantedBytes } from '../../conditional.js'
 import { isFieldValue } from '../../http/content-type.js'
 import { contentBody } from '../../http/file-bytes.js'
+import { redirectToStore } from '../../http/redirect.js'
 import { contentRange, parseRange } from '../../http/ranges.js'
 import { isObject } from '../buckets/bucket.js'
 import type { S3Context } from '../context.js'
@@ -28,7 +29,7 @@ export async function getObject(context: S3Context): Promise<HttpResponse> {
   }
   let kept = false
   try {
-    const response = answer(context, content)
+    const response = (await elsewhere(context, content.entry)) ?? answer(context, content)
     kept = response.body !== undefined
     return response
   } finally {
@@ -62,6 +63,23 @@ function answer(context: S3Context, content: Content): HttpResponse {
   if (part === 'not-modified') return notModified(entry)
   const status = part?.range === undefined ? 200 : 206
   return { status, headers: headersOf(context, entry, part), body: contentBody(content, part?.range) }
+}
+
+/**
+ * The way past this server. Only for URLs and for nobody in particular: SDKs sign for this server alone, and follow no
+ * redirect with another signature.
+ */
+async function elsewhere(context: S3Context, entry: Entry): Promise<HttpResponse | undefined> {
+  const { request, session, settings } = context
+  const { redirectOver = Infinity } = settings
+  if (entry.size <= redirectOver || (request.signedBy !== 'query' && request.signedBy !== 'nobody')) return undefined
+  const part = judge(context, entry)
+  if (part === 'not-modified') return undefined
+  const { start, end } = part?.range ?? { start: 0, end: entry.size }
+  if (end - start <= redirectOver || (part?.range !== undefined && !request.headers.has('range'))) return undefined
+  const headers = new Map(headersOf(context, entry, undefined).map(([name, value]) => [name.toLowerCase(), value]))
+  const type = headers.get('content-type') ?? 'application/octet-stream'
+  return redirectToStore(session, entry, { type, disposition: headers.get('content-disposition') })
 }
 
 function withoutBytes(context: S3Context, entry: Entry): HttpResponse {
