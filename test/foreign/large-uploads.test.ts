@@ -182,6 +182,28 @@ for (const [name, start, needs, checksums] of [
       expect((await download('/mixed')).bytes.equals(bytes)).toBe(true)
     })
 
+    it('counts parts that went past the server, before and after they are the file', async () => {
+      const password = 'a long enough password'
+      const added = await server.cli(['user', 'add', 'small', '--password-stdin', '--grant', 'rw:/q/**', '--home', '/q', '--quota', '10M'], password) // prettier-ignore
+      expect(added.code, added.stderr).toBe(0)
+      server.useSecret(password)
+      const small = ['small', password] as const
+      expect((await post('', { path: '/f', size: 11 * mebibyte }, small)).status).toBe(507)
+      const bytes = randomBytes(6 * mebibyte)
+      const [one, other] = [await post('', { path: '/one', size: bytes.length }, small), await post('', { path: '/other', size: bytes.length }, small)] // prettier-ignore
+      const put = async ({ value }: { value: unknown }): Promise<number> => {
+        const { id } = value as { id: string }
+        const offered = await post(`/${id}/parts`, { parts: [described(1, bytes)] }, small)
+        if (offered.status !== 200) return offered.status
+        expect(await send((offered.value as { parts: Offered[] }).parts[0]!, bytes)).toBe(200)
+        return (await post(`/${id}/complete`, { parts: [described(1, bytes)] }, small)).status
+      }
+      expect(await put(one)).toBe(201)
+      expect(await put(other)).toBe(507)
+      expect((await server.request('DELETE', '/one', { as: small })).status).toBe(204)
+      expect(await put(other)).toBe(201)
+    })
+
     it('puts 200 MB that were broken off midway, without any byte through the server', async () => {
       const bytes = randomBytes(200 * mebibyte)
       const file = join(home, 'large')

@@ -168,6 +168,22 @@ describe.each(['memory', 'local'] as const)('an upload over a store of %s', (med
     expect((await put(site, foreign ?? '', 1, Buffer.from('new'))).status).toBe(404)
   })
 
+  it('respects locks of others, and takes the token of its own', async () => {
+    const site = await siteOn(medium)
+    await site.fill({ '/mine': 'x', '/theirs': 'x' })
+    const lock = { scope: 'exclusive', depth: 'zero', timeoutSeconds: 60 } as const
+    await site.locks.take({ ...lock, path: toPath('/theirs'), principal: 'test:bob' })
+    const { token } = await site.locks.take({ ...lock, path: toPath('/mine'), principal: 'test:alice' })
+    const headers = { if: `(<${token}>)` }
+    expect((await post(site, '', { path: '/theirs', size: 1 }, { headers })).status).toBe(423)
+    expect((await post(site, '', { path: '/mine', size: 1 })).status).toBe(423)
+    const begun = await post(site, '', { path: '/mine', size: 1 }, { headers })
+    const { id } = JSON.parse(begun.text) as Begun
+    await put(site, id, 1, Buffer.from('y'))
+    expect((await post(site, `/${id}/complete`, {})).status).toBe(423)
+    expect((await post(site, `/${id}/complete`, {}, { headers: { 'lock-token': `<${token}>` } })).status).toBe(200)
+  })
+
   it('holds an empty file, and one whose size nobody knows', async () => {
     const site = await siteOn(medium)
     const empty = await begin(site, { path: '/empty', size: 0 })
