@@ -62,20 +62,14 @@ export function lambdaConfig(environment: Environment): Config {
     listen: [listenerAt(environment)],
     handed: [],
     workers: 1,
-    transfers: { ...pastFunction(config.mounts), ...config.transfers },
+    transfers: { redirectOver: most, mostPart: most, ...config.transfers },
     // Lines for CloudWatch, which nobody colours.
     log: { ...config.log, format: 'json' },
   }
 }
 
-/**
- * What is larger goes past the function, where it can; behind a load balancer the configuration has to say less. Parts that go
- * past it are as large as S3 wants them, which is more than a function could take.
- */
-function pastFunction(mounts: readonly MountSetting[]): Config['transfers'] {
-  const most = bodyBytesOf(bufferedBytes)
-  return { redirectOver: most, ...(mounts.every(({ kind }) => kind === 'local') && { mostPart: most }) }
-}
+/** More goes past the function, where it can; behind a load balancer the configuration has to say less. */
+const most = bodyBytesOf(bufferedBytes)
 
 /** Each cold start would write and remove objects, only to find what is known of Amazon's. */
 function untested(mount: MountSetting, environment: Environment): MountSetting {
