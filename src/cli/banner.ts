@@ -6,11 +6,14 @@ import { addressesOf } from '../transport/endpoint.js'
 import type { Listening } from '../transport/node-http.js'
 import type { Certificate } from '../transport/self-signed.js'
 
+/** What a person is told of a certificate. */
+export type ShownCertificate = Pick<Certificate, 'file' | 'fingerprint'>
+
 export interface BannerFacts {
   readonly config: Config
   readonly listening: readonly Listening[]
   readonly admin: FirstAdmin | undefined
-  readonly certificate: Certificate | undefined
+  readonly certificate: ShownCertificate | undefined
 }
 
 /** What a person wants to know once the server runs: where it is, who may enter, how to mount it. */
@@ -46,7 +49,7 @@ function reachable(url: string): readonly string[] {
   return addressesOf(host).map((address) => `${protocol}//${address}${tail}`)
 }
 
-function mountLines(url: string, user: string, certificate: Certificate | undefined): readonly string[] {
+function mountLines(url: string, user: string, certificate: ShownCertificate | undefined): readonly string[] {
   const secure = url.startsWith('https:')
   const dav = url.replace(/^http/, 'dav').replace('://', `://${user}@`)
   const windows = secure

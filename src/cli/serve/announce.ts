@@ -4,11 +4,12 @@ import type { Config } from '../../config/load.js'
 import { endpointUrl, isLoopback } from '../../transport/endpoint.js'
 import type { Listening } from '../../transport/node-http.js'
 import { banner } from '../banner.js'
+import type { BannerFacts } from '../banner.js'
 import { print } from '../terminal.js'
 
 /** Says on standard output where the server is, who may enter and how to mount it, and warns of what is unsafe. */
 export function announce(
-  { admin, setup }: Pick<Beginning, 'admin' | 'setup'>,
+  { admin, setup }: Pick<Beginning, 'admin'> & { readonly setup: Pick<BannerFacts, 'config' | 'certificate'> },
   listening: readonly Listening[],
   log: Logger,
 ): void {

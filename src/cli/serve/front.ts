@@ -4,7 +4,7 @@ import { createServer } from '../../config/build.js'
 import { openGround } from '../../config/ground.js'
 import { createLogger } from '../../config/logger.js'
 import { prepareSetup } from '../../config/setup.js'
-import type { Setup } from '../../config/setup.js'
+import type { PreparedSetup, Setup } from '../../config/setup.js'
 import { Failure } from '../../core/failure.js'
 import { openLink } from '../../privsep/wire/link.js'
 import type { Link } from '../../privsep/wire/link.js'
@@ -55,10 +55,16 @@ export async function serveAsFront(): Promise<number> {
   void broker.closed.then(() => orders.stop())
   let serving: Serving | undefined
   try {
-    const prepared = await withPair(setup)
+    const { certificate, ...prepared } = await withPair(setup)
     serving = several ? await serveBySeveral(prepared, log) : await serveByThis(prepared, log)
-    orders.follow(async (next) => serving?.apply(await withPair(next)))
-    await broker.ask('listening', { addresses: serving.listening.map(({ url }) => url) })
+    orders.follow(async (next) => {
+      const { config, pair } = await withPair(next)
+      await serving?.apply({ config, ...(pair && { pair }) })
+    })
+    await broker.ask('listening', {
+      addresses: serving.listening.map(({ url }) => url),
+      ...(certificate && { certificate: { file: certificate.file, fingerprint: certificate.fingerprint } }),
+    })
     await orders.stopped
     return 0
   } catch (error) {
@@ -71,10 +77,8 @@ export async function serveAsFront(): Promise<number> {
 }
 
 /** With the certificate, which is made here where none was given. */
-async function withPair(setup: Setup): Promise<Setup> {
-  if (setup.pair !== undefined) return setup
-  const { config, pair } = await prepareSetup(setup.config)
-  return { config, ...(pair && { pair }) }
+async function withPair(setup: Setup): Promise<PreparedSetup> {
+  return setup.pair === undefined ? await prepareSetup(setup.config) : { ...setup, certificate: undefined }
 }
 
 async function serveByThis(setup: Setup, log: Logger): Promise<Serving> {

@@ -128,5 +128,5 @@ function announceBroker(broker: Broker, config: SeparatedConfig, log: Parameters
     grants: made.grants,
     ...(made.password !== undefined && { password: made.password }),
   }
-  announce({ admin, setup: { config, certificate: undefined } }, listening, log)
+  announce({ admin, setup: { config, certificate: broker.certificate } }, listening, log)
 }

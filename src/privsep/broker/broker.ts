@@ -10,7 +10,7 @@ import { openDoor } from './door.js'
 import type { Door } from './door.js'
 import { frontTable } from './front-door.js'
 import { closeInherited } from './inherited.js'
-import type { Broker, BrokerOptions, MadeAdmin, ProcessPlan, ServerUsers } from './options.js'
+import type { Broker, BrokerOptions, MadeAdmin, MadeCertificate, ProcessPlan, ServerUsers } from './options.js'
 import { PamHelpers } from './pam-helpers.js'
 import { checkProgram } from './program-folder.js'
 import { brokerSocket, makeRuntimeDirectory, removeRuntimeDirectory, runtimePlaces } from './runtime-directory.js'
@@ -88,6 +88,7 @@ interface FrontGuest {
 class RunningBroker implements Broker {
   readonly users: ServerUsers
   addresses: readonly string[] = []
+  certificate: MadeCertificate | undefined
   admin: MadeAdmin | undefined
   readonly #options: BrokerOptions
   readonly #places: RuntimePlaces
@@ -227,8 +228,9 @@ class RunningBroker implements Broker {
       table: frontTable(guest, {
         users: this.#book,
         workers: this.#workers,
-        onListening: (addresses) => {
+        onListening: (addresses, certificate) => {
           this.#main = guest.link
+          this.certificate = certificate
           this.#frontReady.resolve(addresses)
         },
         onFailed: (problem) => this.#complained(this.#frontReady, 'front', problem),

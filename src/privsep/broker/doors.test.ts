@@ -41,6 +41,7 @@ async function say(table: Table, name: string, head: unknown, bytes = Buffer.all
   return table[name]?.handle({ head: head as Head, bytes, signal: new AbortController().signal })
 }
 
+const fingerprint = Array.from({ length: 32 }, () => 'A9').join(':')
 const longLine = 'x'.repeat(5000)
 
 describe('what is not on the list', () => {
@@ -68,6 +69,12 @@ describe('what is not on the list', () => {
     ['front', 'listening', { addresses: ['\u001b[2Jhttp://x'] }],
     ['front', 'listening', { addresses: ['http://x\nlistening http://y'] }],
     ['front', 'listening', { addresses: Array.from({ length: 300 }, () => 'http://x') }],
+    ['front', 'listening', { addresses: [], certificate: 'AA:BB' }],
+    ['front', 'listening', { addresses: [], certificate: null }],
+    ['front', 'listening', { addresses: [], certificate: { file: '/c.pem' } }],
+    ['front', 'listening', { addresses: [], certificate: { file: '/c\n', fingerprint } }],
+    ['front', 'listening', { addresses: [], certificate: { file: '/c.pem', fingerprint: `${fingerprint}\n` } }],
+    ['front', 'listening', { addresses: [], certificate: { file: '/c.pem', fingerprint, key: 'x' } }],
     ['front', 'failed', { problem: 7 }],
     ['front', 'failed', { problem: '\u009b2J' }],
     ['front', 'failed', { problem: longLine }],
@@ -134,12 +141,13 @@ describe('what is on the list', () => {
     const { front, auth, reached, broken } = doors()
     await say(front, 'hung', { worker: 3 })
     await say(front, 'listening', { addresses: ['http://[::1]:80'] })
+    await say(front, 'listening', { addresses: [], certificate: { file: '/c.pem', fingerprint } })
     await say(front, 'failed', { problem: 'one\ntwo' })
     await say(auth, 'ready', {})
     await say(auth, 'ready', { admin: { name: 'admin', grants: ['rw:/**'], password: 'x' } })
     await say(auth, 'pam-end', { helper: 2 })
     await expect(say(auth, 'account', { user: 'ghost\n' })).rejects.toMatchObject({ kind: 'denied' })
     expect(broken).toEqual([])
-    expect(reached).toHaveLength(7)
+    expect(reached).toHaveLength(8)
   })
 })

@@ -1,16 +1,16 @@
 import { Failure } from '../../core/failure.js'
 import { maxTicketLength } from '../ticket.js'
-import type { Table } from '../wire/link.js'
+import type { Head, Table } from '../wire/link.js'
 import { hasOnly, isNumber, isPlainText, message, strictTable } from './heads.js'
-import type { AuditLine } from './options.js'
+import type { AuditLine, MadeCertificate } from './options.js'
 import type { UserBook } from './user-book.js'
 import type { FrontEnd, WorkerTable } from './workers.js'
 
 export interface FrontDoorOptions {
   readonly users: Pick<UserBook, 'bearerOf'>
   readonly workers: Pick<WorkerTable, 'start' | 'hung'>
-  /** The front serves at these addresses. */
-  readonly onListening: (addresses: readonly string[]) => void
+  /** The front serves at these addresses, with a certificate that it has made, where it has. */
+  readonly onListening: (addresses: readonly string[], certificate: MadeCertificate | undefined) => void
   /** The front cannot serve. */
   readonly onFailed: (problem: string) => void
   readonly onBroken: (why: string) => void
@@ -20,6 +20,7 @@ export interface FrontDoorOptions {
 const longestProblem = 4000
 const longestAddress = 300
 const mostAddresses = 256
+const longestFile = 4096
 
 /** All that a process of the front may ask of the broker. */
 export function frontTable(front: FrontEnd, options: FrontDoorOptions): Table {
@@ -57,14 +58,10 @@ export function frontTable(front: FrontEnd, options: FrontDoorOptions): Table {
           return {}
         },
       ),
-      listening: message(
-        64 * 1024,
-        ({ addresses, ...rest }) => (hasOnly(rest) ? asTexts(addresses, mostAddresses, longestAddress) : undefined),
-        (addresses) => {
-          onListening(addresses)
-          return {}
-        },
-      ),
+      listening: message(64 * 1024, readListening, ({ addresses, certificate }) => {
+        onListening(addresses, certificate)
+        return {}
+      }),
       failed: message(
         16 * 1024,
         ({ problem, ...rest }) => (hasOnly(rest) && isPlainProblem(problem) ? problem : undefined),
@@ -76,6 +73,22 @@ export function frontTable(front: FrontEnd, options: FrontDoorOptions): Table {
     },
     onBroken,
   )
+}
+
+interface ListeningSaid {
+  readonly addresses: readonly string[]
+  readonly certificate: MadeCertificate | undefined
+}
+
+function readListening({ addresses, certificate, ...rest }: Head): ListeningSaid | undefined {
+  const texts = asTexts(addresses, mostAddresses, longestAddress)
+  if (!hasOnly(rest) || texts === undefined) return undefined
+  if (certificate === undefined) return { addresses: texts, certificate }
+  if (typeof certificate !== 'object' || certificate === null) return undefined
+  const { file, fingerprint, ...more } = certificate as Head
+  if (!hasOnly(more) || !isPlainText(file, longestFile)) return undefined
+  if (typeof fingerprint !== 'string' || !/^[0-9A-F]{2}(?::[0-9A-F]{2}){31}$/.test(fingerprint)) return undefined
+  return { addresses: texts, certificate: { file, fingerprint } }
 }
 
 /** Several lines, each fit for a terminal. */

@@ -70,10 +70,19 @@ export interface MadeAdmin {
   readonly password: string | undefined
 }
 
+export interface MadeCertificate {
+  /** Where it lies. */
+  readonly file: string
+  /** SHA-256, colon-separated upper-case hex. */
+  readonly fingerprint: string
+}
+
 /** A broker at work: `postern serve --privsep` after its start. */
 export interface Broker {
   /** What the front said when it began to listen. */
   readonly addresses: readonly string[]
+  /** That the front has made, where it has; what it says of it. */
+  readonly certificate: MadeCertificate | undefined
   /** Whom the process of identities has made, where there was nobody; the password where it is to be shown. */
   readonly admin: MadeAdmin | undefined
   readonly users: ServerUsers
