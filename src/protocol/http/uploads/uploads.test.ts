@@ -171,7 +171,7 @@ describe.each(['memory', 'local'] as const)('an upload over a store of %s', (med
   it('respects locks of others, and takes the token of its own', async () => {
     const site = await siteOn(medium)
     await site.fill({ '/mine': 'x', '/theirs': 'x' })
-    const lock = { scope: 'exclusive', depth: 'zero', timeoutSeconds: 60 } as const
+    const lock = { scope: 'exclusive', depth: 0, timeoutSeconds: 60 } as const
     await site.locks.take({ ...lock, path: toPath('/theirs'), principal: 'test:bob' })
     const { token } = await site.locks.take({ ...lock, path: toPath('/mine'), principal: 'test:alice' })
     const headers = { if: `(<${token}>)` }
