@@ -31,6 +31,12 @@ export function dropboxEnvironment(environment: Readonly<Record<string, string |
   return { token, lock: { header, sha256: [cdn] }, warnings: [] }
 }
 
+/** Whether the environment is that of s3-dropbox: a bucket, and the hash of a token. */
+export function isDropOnly(environment: Readonly<Record<string, string | undefined>>): boolean {
+  const { BUCKET: bucket = '', AUTH_TOKEN: token = '' } = environment
+  return bucket !== '' && readTokenHash(token) !== undefined
+}
+
 /** Throws `invalid` for drops that would be open to whoever finds the way past the CDN, and for those that cannot be. */
 export function checkDrops(
   settings: Pick<Settings, 'drops' | 'cdn' | 'originLock' | 'privsep'>,

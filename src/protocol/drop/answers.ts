@@ -26,7 +26,7 @@ const statusOf: Readonly<Record<FailureKind, number>> = {
   timeout: 408,
   'no-space': 507,
   elsewhere: 503,
-  unsupported: 501,
+  unsupported: 503,
   unavailable: 503,
 }
 
@@ -39,15 +39,19 @@ const patienceSeconds = 5
  */
 export function refusal(failure: Failure): HttpResponse {
   const status = statusOf[failure.kind]
+  // What is wrong with the storage is for the log: a sender can do nothing but come again.
+  if (status >= 500) return storeFault(status, failure.retryAfterSeconds)
   const headers: readonly Header[] =
-    status === 429 || status === 503
-      ? [['Retry-After', String(Math.ceil(failure.retryAfterSeconds ?? patienceSeconds))]]
-      : []
+    status === 429 ? [['Retry-After', String(Math.ceil(failure.retryAfterSeconds ?? patienceSeconds))]] : []
   return { status, headers, body: Buffer.from(failure.message) }
 }
 
 /** What nobody meant to happen: the sender may come again, and the log explains it. */
 export function faultAnswer(): HttpResponse {
-  const headers: readonly Header[] = [['Retry-After', String(patienceSeconds)]]
-  return { status: 503, headers, body: Buffer.from('The drop could not be stored. Try again soon.') }
+  return storeFault(503, undefined)
+}
+
+function storeFault(status: number, retryAfterSeconds = patienceSeconds): HttpResponse {
+  const headers: readonly Header[] = [['Retry-After', String(Math.ceil(retryAfterSeconds))]]
+  return { status, headers, body: Buffer.from('The drop could not be stored. Try again soon.') }
 }
