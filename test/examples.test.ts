@@ -1,7 +1,9 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { parseEnv } from 'node:util'
 import { describe, expect, it } from 'vitest'
 import { parseGrant } from '../src/auth/grant.js'
+import { dropboxEnvironment, isDropOnly } from '../src/config/dropbox-environment.js'
 import { loadConfig } from '../src/config/load.js'
 import type { Config } from '../src/config/load.js'
 
@@ -76,5 +78,15 @@ describe('examples', () => {
     for (const command of commands) expect(command).toMatch(new RegExp(`--config ${name.replaceAll('.', '\\.')}$`))
     const grants = commands.flatMap((command) => [...command.matchAll(/--grant '([^']*)'/g)].map(([, text]) => text))
     for (const text of grants) expect(() => parseGrant(text ?? '')).not.toThrow()
+  })
+
+  it('s3-dropbox.env is an environment of s3-dropbox, locked', () => {
+    const environment = parseEnv(readFileSync(`${folder}s3-dropbox.env`, 'utf8'))
+    expect(isDropOnly(environment)).toBe(true)
+    expect(dropboxEnvironment(environment)).toMatchObject({
+      token: { sha256: environment['AUTH_TOKEN'] },
+      lock: { header: 'X-CDN-Token', sha256: [environment['CDN_TOKEN']] },
+      warnings: [],
+    })
   })
 })
