@@ -168,9 +168,10 @@ class OneGateway implements Gateway {
     return allows || shared.length === 0 ? own : shared
   }
 
-  /** Our own pages are for programs and browsers, which know no XML of WebDAV. */
+  /** Our own pages are for programs and browsers, which know no XML of WebDAV; who asks as a client of S3 knows nothing else. */
   #speakerOf({ surface }: RequestNotes, protocol: Protocol): Protocol {
-    return surface === 'own' ? this.#options.surfaces.http : protocol
+    const { http, s3 } = this.#options.surfaces
+    return surface === 'own' && protocol !== s3 ? http : protocol
   }
 
   refuse(failure: Failure, request: HttpRequest): HttpResponse {
