@@ -2,6 +2,7 @@ import { closeSync, constants, existsSync, fchownSync, fstatSync, mkdirSync, ope
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Failure } from '../core/failure.js'
+import { claim } from '../privsep/broker/claim.js'
 import type { BrokerOptions, ServerUsers } from '../privsep/broker/options.js'
 import type { ProcessUser } from '../privsep/broker/spawn.js'
 import type { PrivsepSettings, WorkerMount } from '../privsep/settings.js'
@@ -109,8 +110,9 @@ function packagesAbove(path: string): readonly string[] {
 }
 
 /**
- * Makes the directories of the server's own processes where they are missing, and leaves those alone that are there. Throws
- * `invalid` where one belongs to somebody else, with the command that helps, and where a served directory is missing.
+ * Makes the directories of the server's own processes where they are missing, leaves those alone that are there, and keeps them
+ * for this process as long as it lives. Throws `invalid` where one belongs to somebody else, with the command that helps, and
+ * where a served directory is missing; `conflict` where another server has one.
  */
 export function prepareFolders(config: SeparatedConfig, { front, auth }: ServerUsers): void {
   for (const { mount } of separatedMounts(config.mounts))
@@ -121,6 +123,8 @@ export function prepareFolders(config: SeparatedConfig, { front, auth }: ServerU
       )
   giveFolder(config.state, auth, 'state')
   giveFolder(config.privsep.records, front, 'directory of records')
+  claim(config.state, 'state directory')
+  claim(config.privsep.records, 'directory of records')
 }
 
 function giveFolder(path: string, { uid, gid }: ProcessUser, what: string): void {

@@ -3,6 +3,7 @@ import { spawnedPam } from '../../auth/pam/spawned-pam.js'
 import { PamProcess } from '../../auth/pam/process.js'
 import { questionFrame } from '../../auth/pam/question.js'
 import type { KnownAccount } from '../../auth/pam/question.js'
+import { dieMilliseconds, goneWithin } from './gone-within.js'
 
 /** The accounts of this system, looked up where what modules of others do harms nobody. */
 export interface Accounts {
@@ -59,7 +60,7 @@ export class AccountProcess implements Accounts {
     this.#isClosed = true
     const process = this.#process
     process?.kill()
-    await Promise.all([this.#last, process?.gone])
+    await goneWithin(dieMilliseconds, this.#last, process?.gone ?? Promise.resolve())
     clearTimeout(this.#idle)
   }
 

@@ -5,6 +5,7 @@ import { missingPowers } from '../powers.js'
 import type { Head, Link } from '../wire/link.js'
 import { AccountProcess } from './accounts.js'
 import { authTable } from './auth-door.js'
+import { alreadyThere } from './claim.js'
 import { controlTable, openControl } from './control.js'
 import { openDoor } from './door.js'
 import type { Door } from './door.js'
@@ -14,7 +15,7 @@ import type { Broker, BrokerOptions, MadeAdmin, MadeCertificate, ProcessPlan, Se
 import { PamHelpers } from './pam-helpers.js'
 import { checkProgram } from './program-folder.js'
 import { brokerSocket, makeRuntimeDirectory, removeRuntimeDirectory, runtimePlaces } from './runtime-directory.js'
-import type { RuntimePlaces } from './runtime-directory.js'
+import type { OwnRuntime, RuntimePlaces } from './runtime-directory.js'
 import { findServerUsers } from './server-users.js'
 import { setprivPath, spawnAs } from './spawn.js'
 import type { ProcessUser, Spawned } from './spawn.js'
@@ -62,9 +63,14 @@ export async function openBroker(options: BrokerOptions): Promise<Broker> {
         'what talks to the network is a user who other programs may be too: make one named postern',
       )
     await refuseSecond(settings.runtime)
-    const places = makeRuntimeDirectory(settings.runtime, users)
-    await prepare?.(users)
-    const broker = new RunningBroker(options, users, places, accounts)
+    const runtime = makeRuntimeDirectory(settings.runtime, users)
+    try {
+      await prepare?.(users)
+    } catch (error) {
+      runtime.release()
+      throw error
+    }
+    const broker = new RunningBroker(options, users, runtime, accounts)
     try {
       await broker.begin()
       return broker
@@ -92,6 +98,7 @@ class RunningBroker implements Broker {
   admin: MadeAdmin | undefined
   readonly #options: BrokerOptions
   readonly #places: RuntimePlaces
+  readonly #release: () => void
   readonly #accounts: AccountProcess
   readonly #book: UserBook
   readonly #workers: WorkerTable
@@ -107,11 +114,12 @@ class RunningBroker implements Broker {
   #authReady = deferred<MadeAdmin | undefined>()
   #frontReady = deferred<readonly string[]>()
 
-  constructor(options: BrokerOptions, users: ServerUsers, places: RuntimePlaces, accounts: AccountProcess) {
+  constructor(options: BrokerOptions, users: ServerUsers, runtime: OwnRuntime, accounts: AccountProcess) {
     const { settings, mounts, workerCommand, pamHelperCommand, environment, log, audit } = options
     this.users = users
     this.#options = options
-    this.#places = places
+    this.#places = runtime.places
+    this.#release = runtime.release
     this.#accounts = accounts
     const { minimumUid, maximumUid, allowedGroups, ticketSeconds, umask, workers: limits } = settings
     const { front, auth } = users
@@ -127,13 +135,13 @@ class RunningBroker implements Broker {
     })
     this.#workers = new WorkerTable({
       ...{ limits, umask, mounts, command: workerCommand, environment, clock, log, audit },
-      folder: places.front,
+      folder: this.#places.front,
       owner: front,
       users: this.#book,
       shed: () => this.#tellFronts('shed', {}),
     })
     this.#helpers = new PamHelpers({
-      ...{ command: pamHelperCommand, most: mostPamHelpers, folder: places.auth, owner: auth, audit },
+      ...{ command: pamHelperCommand, most: mostPamHelpers, folder: this.#places.auth, owner: auth, audit },
     })
     this.#front = new Supervised('front', () => this.#spawn(front, options.front(), 'front'), log)
     this.#auth = new Supervised('auth', () => this.#spawn(auth, options.auth(), 'auth'), log)
@@ -195,6 +203,7 @@ class RunningBroker implements Broker {
     await this.#accounts.close()
     for (const door of this.#doors) await door.close()
     removeRuntimeDirectory(this.#places)
+    this.#release()
   }
 
   #greetAuth(onBroken: (why: string) => void): ReturnType<Parameters<typeof openDoor>[0]['greet']> {
@@ -302,7 +311,7 @@ async function refuseSecond(runtime: string): Promise<void> {
   const other = await openControl(control).catch(() => undefined)
   if (other === undefined) return
   other.end()
-  throw new Failure('conflict', `A server runs already with the runtime directory ${directory}.`)
+  throw alreadyThere(directory, 'runtime directory')
 }
 
 /** Something that is yet to come; the first word about it counts. */

@@ -4,6 +4,7 @@ import type { OneTimeSocket } from '../wire/one-time.js'
 import type { AuditLine } from './options.js'
 import { spawnAsRoot } from './spawn.js'
 import type { ProcessUser, Spawned } from './spawn.js'
+import { dieMilliseconds, goneWithin } from './gone-within.js'
 
 export interface PamHelpersOptions {
   /** The program, with its arguments, that runs `servePam`. */
@@ -66,11 +67,11 @@ export class PamHelpers {
     return true
   }
 
-  /** Resolves when all are gone. */
+  /** Resolves when all are gone, as far as the kernel lets them go. */
   async endAll(): Promise<void> {
     const all = [...this.#helpers]
     for (const [number] of all) this.end(number)
-    await Promise.all(all.map(([, { gone }]) => gone))
+    await goneWithin(dieMilliseconds, ...all.map(([, { gone }]) => gone))
   }
 
   async #bring(number: number, helper: Helper, { sockets }: OneTimeSocket): Promise<void> {

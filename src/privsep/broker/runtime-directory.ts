@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Failure } from '../../core/failure.js'
+import { claim } from './claim.js'
 import type { ServerUsers } from './options.js'
 import { checkFolderOf } from './program-folder.js'
 
@@ -16,6 +17,13 @@ export interface RuntimePlaces {
   readonly door: string
   /** For root's commands. */
   readonly control: string
+}
+
+/** A runtime directory that no other server has. */
+export interface OwnRuntime {
+  readonly places: RuntimePlaces
+  /** For the next. */
+  readonly release: () => void
 }
 
 /** The places below a runtime directory. */
@@ -43,10 +51,10 @@ export function brokerSocket(folder: string): string {
 const longestDirectory = 60
 
 /**
- * Makes the directory with all that is in it, empty of what an ended server has left. Nobody may be using it. Throws
- * `invalid` where it is a link, no directory, of another user, or where others could put something else in its place.
+ * Makes the directory with all that is in it, empty of what an ended server has left. Throws `invalid` where it is a link, no
+ * directory, of another user, or where others could put something else in its place, and `conflict` where a server has it.
  */
-export function makeRuntimeDirectory(directory: string, { front, auth }: ServerUsers): RuntimePlaces {
+export function makeRuntimeDirectory(directory: string, { front, auth }: ServerUsers): OwnRuntime {
   const places = runtimePlaces(directory)
   if (Buffer.byteLength(directory) > longestDirectory)
     throw new Failure(
@@ -56,12 +64,18 @@ export function makeRuntimeDirectory(directory: string, { front, auth }: ServerU
   mkdirSync(dirname(directory), { recursive: true, mode: 0o755 })
   checkFolderOf(directory)
   makeOwned(directory, 0, 0, 0o711)
-  // A broker that was killed has left it.
-  unlinkIfThere(places.control)
-  makeOwned(places.front, 0, front.gid, 0o710)
-  makeOwned(places.auth, 0, auth.gid, 0o710)
-  makeOwned(places.door, auth.uid, front.gid, 0o2710)
-  return places
+  const release = claim(directory, 'runtime directory')
+  try {
+    // A broker that was killed has left it.
+    unlinkIfThere(places.control)
+    makeOwned(places.front, 0, front.gid, 0o710)
+    makeOwned(places.auth, 0, auth.gid, 0o710)
+    makeOwned(places.door, auth.uid, front.gid, 0o2710)
+    return { places, release }
+  } catch (error) {
+    release()
+    throw error
+  }
 }
 
 /** Removes the directory, as far as it holds nothing that does not belong there. */

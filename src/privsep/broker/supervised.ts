@@ -1,5 +1,6 @@
 import type { BrokerLog } from './options.js'
 import type { Spawned } from './spawn.js'
+import { dieMilliseconds, goneWithin } from './gone-within.js'
 
 const firstPauseMilliseconds = 100
 const longestPauseMilliseconds = 10_000
@@ -55,14 +56,17 @@ export class Supervised {
     this.#current?.terminate()
   }
 
-  /** Not started again. Resolves when it is gone, which is seen to after `milliseconds`. */
+  /**
+   * Not started again. Resolves when it is gone, which is seen to after `milliseconds`; and a little later where the kernel does
+   * not let it go.
+   */
   async stop(milliseconds: number): Promise<void> {
     this.#isStopped = true
     clearTimeout(this.#pause)
     const process = this.#current
     if (process === undefined || process.isGone) return
     const patience = setTimeout(() => process.kill(), milliseconds)
-    await process.gone
+    await goneWithin(milliseconds + dieMilliseconds, process.gone)
     clearTimeout(patience)
   }
 

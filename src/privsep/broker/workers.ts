@@ -10,6 +10,7 @@ import { spawnAs } from './spawn.js'
 import type { ProcessEnd, ProcessUser, Spawned } from './spawn.js'
 import { StartPauses } from './start-pauses.js'
 import type { ActiveUser, UserBook } from './user-book.js'
+import { dieMilliseconds } from './gone-within.js'
 import { workerSettings } from './worker-settings.js'
 
 /** A process of the front, as far as its workers matter. */
@@ -71,8 +72,6 @@ interface Worker {
 const fetchMilliseconds = 2000
 /** For one that was left to end by itself. */
 const leaveMilliseconds = 2000
-/** One that was killed is gone by then, unless the kernel keeps it: its user can bring that about, by a file system of theirs. */
-const dieMilliseconds = 2000
 const roomMilliseconds = 1000
 const watchMilliseconds = 1000
 /** One that dies sooner has died young. */
