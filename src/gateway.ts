@@ -212,6 +212,8 @@ class OneGateway implements Gateway {
       signed.target = target
       return this.#answerSigned(request, target, protocol, notes, signed)
     }
+    // No login opens what is not there.
+    if (notes.surface === 'drop') throw new Failure('not-found', 'There is no drop here.')
     // Whoever could log in would be told the same: a client learns at once that there is no WebDAV here.
     if (notes.surface === 'http' && davMethods.has(request.method))
       throw new Failure('method', 'There is no WebDAV here.')

@@ -50,7 +50,7 @@ export function openDropOnly(environment: Environment, options: DropOnlyOptions)
   const requests = requestsOf(environment, options)
   const tokens = [{ name: token.name, hashes: [hashOf(token.sha256)] }]
   const deposits = bucketDeposits(requests)
-  const drop = createDrop({
+  const drop = createDrop<undefined>({
     path: '/',
     namePattern: defaultNamePattern,
     clock: systemClock,
@@ -63,7 +63,7 @@ export function openDropOnly(environment: Environment, options: DropOnlyOptions)
   return {
     handle: async (request) => {
       try {
-        return await drop(request)
+        return await drop(request, undefined)
       } catch (error) {
         if (!(error instanceof Failure)) {
           options.warn('a drop has failed', error)

@@ -1,11 +1,10 @@
 import type { Identity } from '../auth/identity.js'
 import { principalOf } from '../auth/identity.js'
 import { systemClock } from '../core/clock.js'
-import { isFailure } from '../core/failure.js'
-import type { Failure } from '../core/failure.js'
+import { Failure, isFailure } from '../core/failure.js'
 import { header } from '../core/http.js'
 import type { HttpRequest } from '../core/http.js'
-import { pathOf, segmentsOf, toPath } from '../core/path.js'
+import { isWithin, pathOf, rebase, rootPath, segmentsOf, toPath } from '../core/path.js'
 import type { StorePath } from '../core/path.js'
 import { createDrops } from '../gateway/drops.js'
 import type { DropDoor, Drops, OneDrop } from '../gateway/drops.js'
@@ -54,21 +53,18 @@ function oneDrop(settings: DropSettings, environmentToken: string | undefined, l
     ...settings.tokens.map((token) => senderToken(settings, token)),
     ...(environmentToken === undefined
       ? []
-      : [senderToken(settings, { name: 's3-dropbox', sha256: [environmentToken] })]),
+      : [senderToken(settings, { name: 's3-dropbox', sha256: [environmentToken] }, 'drop-environment')]),
   ]
-  const everybody = settings.public ? senderToken(settings, { name: 'public', sha256: [] }) : undefined
-  return async (request, door) => {
-    const drop = createDrop({
-      path: settings.path,
-      namePattern: settings.name,
-      clock: systemClock,
-      admit: async () => {
-        if (lock !== undefined) admitThrough(request, lock)
-        return await senderOf(request, door, settings, tokens, everybody)
-      },
-    })
-    return await drop(request)
-  }
+  const everybody = settings.public ? senderToken(settings, { name: 'public', sha256: [] }, 'drop-public') : undefined
+  return createDrop<DropDoor>({
+    path: settings.path,
+    namePattern: settings.name,
+    clock: systemClock,
+    admit: async (request, door) => {
+      if (lock !== undefined) admitThrough(request, lock)
+      return await senderOf(request, door, settings, tokens, everybody)
+    },
+  })
 }
 
 async function senderOf(
@@ -106,30 +102,33 @@ function withToken({ name, identity, folder, limit, types }: SenderToken, door: 
   door.known(identity)
   return {
     name,
-    principal: principalOf(identity),
+    principal: identity.source === 'drop-public' ? undefined : principalOf(identity),
     limit,
     types,
     deposits: async () => storeDeposits((await door.session(identity)).store, folder),
   }
 }
 
-/** A caller whom others know too drops what its grants allow to create there. Grants name whole paths: a home is no part of that. */
+/** A caller whom others know too drops where its grants allow it to create, within its home where it has one. */
 function withIdentity(identity: Identity, door: DropDoor, { limit, types, to }: DropSettings): Sender {
   door.known(identity)
-  const { name, source, grants, unixUser, groups } = identity
-  const homeless = { name, source, grants, ...(unixUser !== undefined && { unixUser }), ...(groups && { groups }) }
+  const home = identity.home ?? rootPath
   return {
-    name,
+    name: identity.name,
     principal: principalOf(identity),
     limit,
     types,
-    deposits: async () => storeDeposits((await door.session(homeless)).store, toPath(to)),
+    deposits: async () => {
+      if (!isWithin(toPath(to), home)) throw new Failure('denied', 'Access is denied.')
+      return storeDeposits((await door.session(identity)).store, rebase(toPath(to), home, rootPath))
+    },
   }
 }
 
 function senderToken(
   settings: DropSettings,
   token: Pick<DropSettings['tokens'][number], 'name' | 'sha256'> & Partial<DropSettings['tokens'][number]>,
+  source = 'drop',
 ): SenderToken {
   const folder = pathOf([...segmentsOf(toPath(settings.to)), ...segmentsOf(toPath(token.to ?? '/'))])
   return {
@@ -138,7 +137,7 @@ function senderToken(
     identity: {
       // The tokens of two drops may have one name and are two senders.
       name: `${token.name}@${settings.path}`,
-      source: 'drop',
+      source,
       grants: [`create:${folder === '/' ? '' : folder}/**`],
     },
     folder,

@@ -1,19 +1,32 @@
 import { z } from 'zod'
-import { toPath } from '../core/path.js'
-import { isOwnPath } from '../core/path.js'
+import { readTokenHash } from '../auth/token-hash.js'
 import { defaultLimit } from '../protocol/drop/counted.js'
 import { defaultNamePattern, namePatternProblem } from '../protocol/drop/names.js'
 import { bytes, flag, listOf, objectOf, text } from './schema-parts.js'
 import { folder } from './schema-stores.js'
 import { tokenHash } from './token-hash.js'
 
+/** The canonical path; what is none is another's complaint. */
+function plainPath(value: string): string {
+  return `/${value
+    .split('/')
+    .filter((part) => part !== '')
+    .join('/')}`
+}
+
+function isOwn(value: string): boolean {
+  return /^\/-(?:\/|$)/.test(plainPath(value))
+}
+
 const dropPath = folder.refine(
-  (value) => value !== '/' && !isOwnPath(toPath(value)),
+  (value) => plainPath(value) !== '/' && !isOwn(value),
   'must be a path of its own, such as /v1/drop; / and what is below /-/ are taken',
 )
 
 /** A folder that a grant can name: what means something in a pattern would let a sender write elsewhere. */
-const target = folder.refine((value) => !/[*?[\]{}\\]/.test(value), 'must not have any of * ? [ ] { } \\ in it')
+const target = folder
+  .refine((value) => !/[*?[\]{}\\]/.test(value), 'must not have any of * ? [ ] { } \\ in it')
+  .refine((value) => !isOwn(value), 'must not lie below /-/')
 
 const mediaType = text.regex(
   /^[a-z0-9][a-z0-9!#$&^_.+-]*\/(?:\*|[a-z0-9][a-z0-9!#$&^_.+-]*)$/,
@@ -36,6 +49,12 @@ const token = objectOf({
   types: listOf(mediaType).optional(),
 })
 
+/** However they are written; one that is none is another's complaint. */
+function hasOnce(hashes: readonly string[]): boolean {
+  const known = hashes.flatMap((text) => readTokenHash(text) ?? []).map((bytes) => Buffer.from(bytes).toString('hex'))
+  return new Set(known).size === known.length
+}
+
 /** Says that no CDN is in front. */
 export const cdnOff = z.union([z.literal('off'), z.literal(false)], { error: 'must be off, or not there' })
 
@@ -49,12 +68,13 @@ export const drops = listOf(
     name: namePattern.default(defaultNamePattern),
     tokens: listOf(token)
       .refine((all) => new Set(all.map(({ name }) => name)).size === all.length, 'must have different names')
+      .refine((all) => hasOnce(all.flatMap(({ sha256 }) => sha256)), 'must not have one hash twice')
       .default([]),
     public: flag.default(false),
     cdn: cdnOff.optional(),
   }),
 )
-  .refine((all) => new Set(all.map(({ path }) => toPath(path))).size === all.length, 'must have different paths')
+  .refine((all) => new Set(all.map(({ path }) => plainPath(path))).size === all.length, 'must have different paths')
   .default([])
 
 export type DropSettings = z.output<typeof drops>[number]

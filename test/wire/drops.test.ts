@@ -174,6 +174,9 @@ describe('other callers', () => {
     expect((await server.request('POST', '/v1/open', { as: null, body: 'abcde' })).status).toBe(202)
     expect((await server.request('POST', '/v1/open', { as: null, body: 'abcdef' })).status).toBe(413)
     expect((await server.request('GET', '/v1/open', { as: null })).status).toBe(405)
+    // Strangers could take each other's keys.
+    const headers = { 'idempotency-key': 'order-1' }
+    expect((await server.request('POST', '/v1/open', { as: null, headers, body: 'a' })).status).toBe(400)
     // Not whoever says to be somebody else.
     expect((await server.request('POST', '/v1/open', { as: ['nobody', 'x'], body: 'a' })).status).toBe(401)
   })
@@ -203,4 +206,20 @@ it('a client token alone, without the CDN, is refused at the start', async () =>
   await using open = await startServer({ config: drops, env: { ...env, POSTERN_CDN: 'off' } })
   const answer = await open.request('POST', '/v1/drop', { as: null, headers: bearer(clientToken), body: 'a' })
   expect(answer.status).toBe(202)
+})
+
+it('a listener for drops has nothing else, and asks nobody to log in', async () => {
+  const listen = 'listen: [{ at: "127.0.0.1:0", surfaces: [drop] }]\n'
+  await using only = await startServer({ config: listen + config, env: contractVariables, listensAsConfigured: true })
+  for (const [method, target] of [
+    ['GET', '/'],
+    ['PROPFIND', '/'],
+    ['PUT', '/a'],
+    ['POST', '/v1/drops'],
+    ['GET', '/inbox?list-type=2'],
+  ] as const) {
+    const answer = await only.request(method, target)
+    expect([method, target, answer.status, answer.text]).toEqual([method, target, 404, 'There is no drop here.'])
+  }
+  expect((await only.request('POST', '/v1/open', { as: null, body: 'a' })).status).toBe(202)
 })

@@ -11,7 +11,7 @@ import type { Deposits } from './deposits.js'
 export function bucketDeposits(requests: BucketRequests): Deposits {
   return {
     keyOf: (name) => requests.absolute(name),
-    put: async (name, body, { type, signal }) => {
+    put: async (name, body, { type, keyed, signal }) => {
       const pieces: Uint8Array[] = []
       const digest = createHash('sha256')
       let size = 0
@@ -28,8 +28,8 @@ export function bucketDeposits(requests: BucketRequests): Deposits {
         body: pieces,
         signal,
       })
-      // An attempt whose answer was lost has put it there: nobody else knows the name.
-      const isThere = answer.code === 'PreconditionFailed' && answer.mayHaveBeenDone
+      // An attempt whose answer was lost has put it there: nobody else knows the name, unless it is that of a key.
+      const isThere = keyed !== true && answer.code === 'PreconditionFailed' && answer.mayHaveBeenDone
       if (!isSuccess(answer) && !isThere) throw storeFailure(requests, answer)
       return { key: requests.absolute(name), size, sha256 }
     },

@@ -16,6 +16,8 @@ export interface Deposits {
 export interface DepositOptions {
   /** As the sender says it. */
   readonly type?: string | undefined
+  /** The name stands for an idempotency key: what is there under it may be an earlier drop. */
+  readonly keyed?: boolean
   readonly signal: AbortSignal
 }
 

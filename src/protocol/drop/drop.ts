@@ -4,14 +4,14 @@ import { header } from '../../core/http.js'
 import type { Header, HttpRequest, HttpResponse } from '../../core/http.js'
 import type { Deposited, Deposits } from './deposits.js'
 import { announcedLength, atMost } from './counted.js'
-import { nameOfDrop, nameOfKey } from './names.js'
+import { createDropTimes, nameOfDrop, nameOfKey } from './names.js'
 
 /** Who drops something, and under which rules. */
 export interface Sender {
   /** As logs and the names of drops show it. */
   readonly name: string
-  /** Whom an idempotency key belongs to: names of different sources are different senders. */
-  readonly principal: string
+  /** Whom an idempotency key belongs to; undefined for those who are nobody: one could take the key of another. */
+  readonly principal: string | undefined
   /** Bytes. */
   readonly limit: number
   /** Media types, `image/*` among them; any where it is empty. */
@@ -20,13 +20,14 @@ export interface Sender {
   deposits(): Promise<Deposits>
 }
 
-export interface DropOptions {
+/** `Door` is what `admit` needs beside the request. */
+export interface DropOptions<Door> {
   /** Tells the names of one drop's idempotency keys from those of another. */
   readonly path: string
   readonly namePattern: string
   readonly clock: Clock
   /** Throws `unauthenticated`, in the words of the contract where it says them. */
-  readonly admit: (request: HttpRequest) => Promise<Sender>
+  readonly admit: (request: HttpRequest, door: Door) => Promise<Sender>
 }
 
 /** What has arrived, as a receipt says it. */
@@ -39,27 +40,25 @@ export interface Arrival extends Deposited {
  * A drop: takes what senders bring and gives nothing back. Order, statuses and texts of its answers are the contract of
  * s3-dropbox (uktrade/s3-dropbox, `app.py`). Throws what `refusal` answers.
  */
-export type Drop = (request: HttpRequest) => Promise<HttpResponse>
+export type Drop<Door> = (request: HttpRequest, door: Door) => Promise<HttpResponse>
 
-export function createDrop({ path, namePattern, clock, admit }: DropOptions): Drop {
-  return async (request) => {
-    const sender = await admit(request)
+export function createDrop<Door>({ path, namePattern, clock, admit }: DropOptions<Door>): Drop<Door> {
+  const times = createDropTimes(clock)
+  return async (request, door) => {
+    const sender = await admit(request, door)
     if (request.method !== 'POST') throw new Failure('method', 'Only POST is supported')
     announcedLength(request, sender.limit)
     const type = typeOf(request, sender)
-    const key = idempotencyKeyOf(request)
+    const keyed = keyedName(request, path, sender)
     const deposits = await sender.deposits()
-    const name =
-      key === undefined
-        ? nameOfDrop(namePattern, { now: clock.now(), microseconds: microseconds(), sender: sender.name })
-        : nameOfKey(path, sender.principal, key)
+    const name = keyed ?? nameOfDrop(namePattern, { ...times(), sender: sender.name })
     const body = atMost(request.body, sender.limit)
     try {
-      const stored = await deposits.put(name, body, { type, signal: request.signal })
+      const stored = await deposits.put(name, body, { type, keyed: keyed !== undefined, signal: request.signal })
       return taken(request, { ...stored, sender: sender.name, type }, clock)
     } catch (error) {
       // The store has judged it: nobody has looked before.
-      if (key !== undefined && isFailure(error, 'precondition')) return repeated(request, deposits.keyOf(name))
+      if (keyed !== undefined && isFailure(error, 'precondition')) return repeated(request, deposits.keyOf(name))
       throw error
     }
   }
@@ -97,7 +96,9 @@ function wantsReceipt(request: HttpRequest): boolean {
 }
 
 function typeOf(request: HttpRequest, { types }: Sender): string | undefined {
-  const type = header(request, 'content-type')
+  const given = header(request, 'content-type')
+  // What curl and others say where nobody has said anything.
+  const type = /^application\/x-www-form-urlencoded\b/i.test(given ?? '') ? undefined : given
   const isPlain = type !== undefined && type.length <= 255 && /^[\x20-\x7e]+$/.test(type)
   if (types.length === 0) return isPlain ? type : undefined
   const named = isPlain ? (type.split(';')[0] ?? '').trim().toLowerCase() : ''
@@ -107,13 +108,11 @@ function typeOf(request: HttpRequest, { types }: Sender): string | undefined {
 }
 
 /** draft-ietf-httpapi-idempotency-key-header: any text that the sender makes up. */
-function idempotencyKeyOf(request: HttpRequest): string | undefined {
+function keyedName(request: HttpRequest, path: string, { principal }: Sender): string | undefined {
   const key = header(request, 'idempotency-key')
-  if (key === undefined || /^[\x21-\x7e]{1,255}$/.test(key)) return key
-  throw new Failure('invalid', 'The idempotency-key header must be 1 to 255 visible characters')
-}
-
-/** The clock of the system knows no parts of a millisecond; these tell apart what comes within one. */
-function microseconds(): number {
-  return Math.floor(performance.now() * 1000) % 1000
+  if (key === undefined) return undefined
+  if (!/^[\x21-\x7e]{1,255}$/.test(key))
+    throw new Failure('invalid', 'The idempotency-key header must be 1 to 255 visible characters')
+  if (principal === undefined) throw new Failure('invalid', 'The idempotency-key header needs an authorization header')
+  return nameOfKey(path, principal, key)
 }

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
+import type { Clock } from '../../core/clock.js'
 
 /** What a name can be made of. */
 export interface NameFacts {
@@ -25,27 +26,35 @@ export function namePatternProblem(pattern: string): string | undefined {
   if (unknown !== undefined)
     return `has ${unknown[0]}, which is none of ${nameParts.map((part) => `{${part}}`).join(', ')}`
   if (!pattern.includes('{uuid}')) return 'must have {uuid}, so that no two drops have one name'
-  const rest = pattern.replaceAll(/\{[^}]*\}/g, 'x')
-  const isPath = rest
-    .split('/')
-    .every((segment) => /^[A-Za-z0-9._~!$'()+,;=:@ &-]+$/.test(segment) && !/^\.+$/.test(segment))
-  return isPath ? undefined : 'must be a name, or names with a slash between them, of letters, digits and plain marks'
+  const segments = pattern.replaceAll(/\{[^}]*\}/g, 'x').split('/')
+  const isPath = segments.every((segment) => /^[A-Za-z0-9_~!$'()+,;=:@&-][A-Za-z0-9._~!$'()+,;=:@ &-]*$/.test(segment))
+  if (isPath && segments[0] !== '-') return undefined
+  return 'must be a name, or names with a slash between them, of letters, digits and plain marks, none with a dot in front'
 }
 
 /** The name of a drop: segments with a slash between them. What the sender has a say in cannot leave its segment. */
 export function nameOfDrop(pattern: string, facts: NameFacts): string {
   const time = new Date(facts.now).toISOString().slice(0, -1) + String(facts.microseconds).padStart(3, '0')
   const shown = safeName(facts.fileName ?? '')
-  const dot = shown.lastIndexOf('.')
   const values: Readonly<Record<(typeof nameParts)[number], () => string>> = {
     time: () => time,
     date: () => time.slice(0, 10),
     uuid: () => randomUUID(),
     token: () => safeName(facts.sender) || 'nobody',
     name: () => shown || 'unnamed',
-    extension: () => (dot > 0 ? shown.slice(dot) : ''),
+    extension: () => extensionOf(shown),
   }
   return pattern.replaceAll(/\{(\w+)\}/g, (all, part: string) => (isPart(part) ? values[part]() : all))
+}
+
+/** Gives times that never come twice, and sort as they were given. */
+export function createDropTimes(clock: Clock): () => Pick<NameFacts, 'now' | 'microseconds'> {
+  let last = { now: 0, microseconds: 0 }
+  return () => {
+    const now = clock.now()
+    last = { now, microseconds: now === last.now ? Math.min(last.microseconds + 1, 999) : 0 }
+    return last
+  }
 }
 
 /** The name of a drop with an `Idempotency-Key`: the same for the same key of the same sender, whenever it comes (RFC 9562 §5.8). */
@@ -63,20 +72,27 @@ function isPart(text: string): text is (typeof nameParts)[number] {
   return nameParts.some((part) => part === text)
 }
 
-/** Letters, digits and `. _ -` of any script, no first dot, at most 40 characters; empty where nothing is left. */
+/** Letters, digits and `. _ -` of any script, no first dot, at most 80 bytes with the extension; empty where nothing is left. */
 function safeName(text: string): string {
   const plain = text
     .toWellFormed()
     .normalize('NFC')
     .replace(/^.*[/\\]/s, '')
-    .replaceAll(/[^\p{L}\p{N}._-]+/gu, '_')
+    .replaceAll(/[^\p{L}\p{M}\p{N}._-]+/gu, '_')
     .replace(/^[._]+|_+$/g, '')
-  return Array.from(plain).length <= 40 ? plain : shortened(plain)
+  const extension = extensionOf(plain)
+  const most = mostNameBytes - extension.length
+  let stem = ''
+  for (const character of plain.slice(0, plain.length - extension.length)) {
+    if (Buffer.byteLength(stem + character) > most) break
+    stem += character
+  }
+  return stem + extension
 }
 
-/** The beginning and the extension of a long name, within 40 characters. */
-function shortened(name: string): string {
-  const characters = Array.from(name)
-  const extension = /\.[A-Za-z0-9]{1,10}$/.exec(name)?.[0] ?? ''
-  return characters.slice(0, 40 - extension.length).join('') + extension
+/** Beside time, token and UUID in one name, which may have 255. */
+const mostNameBytes = 80
+
+function extensionOf(name: string): string {
+  return /.(\.[A-Za-z0-9]{1,10})$/.exec(name)?.[1] ?? ''
 }
