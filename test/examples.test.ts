@@ -48,6 +48,18 @@ const promises: Readonly<Record<string, (config: Config) => void>> = {
       { kind: 'local', path: '/manuals', readOnly: true },
     ])
   },
+  'drops.yaml': ({ drops }) => {
+    expect(drops).toMatchObject([
+      {
+        path: '/v1/drop',
+        to: '/inbox/readings',
+        limit: 2 ** 20,
+        public: false,
+        tokens: [{ name: 'roof', to: '/roof' }],
+      },
+      { path: '/post', limit: 20 * 2 ** 20, types: ['image/*'], tokens: [], public: true },
+    ])
+  },
   'inbox.yaml': ({ listen, cors, limits }) => {
     expect(listen.map(({ surfaces }) => surfaces)).toEqual([[], ['http']])
     expect(cors?.origins).toEqual(['https://app.example.org'])
