@@ -12,6 +12,7 @@ import { admitSender, admitThrough } from '../protocol/drop/admission.js'
 import type { CdnLock, DropToken } from '../protocol/drop/admission.js'
 import { createDrop } from '../protocol/drop/drop.js'
 import type { Sender } from '../protocol/drop/drop.js'
+import { uploadPage, wantsPage } from '../protocol/drop/page.js'
 import { storeDeposits } from '../protocol/drop/store-deposits.js'
 import type { Config } from './load.js'
 import type { DropSettings } from './schema-drops.js'
@@ -56,7 +57,7 @@ function oneDrop(settings: DropSettings, environmentToken: string | undefined, l
       : [senderToken(settings, { name: 's3-dropbox', sha256: [environmentToken] }, 'drop-environment')]),
   ]
   const everybody = settings.public ? senderToken(settings, { name: 'public', sha256: [] }, 'drop-public') : undefined
-  return createDrop<DropDoor>({
+  const drop = createDrop<DropDoor>({
     path: settings.path,
     namePattern: settings.name,
     clock: systemClock,
@@ -65,6 +66,13 @@ function oneDrop(settings: DropSettings, environmentToken: string | undefined, l
       return await senderOf(request, door, settings, tokens, everybody)
     },
   })
+  if (!settings.page) return drop
+  const limit = Math.max(settings.limit, ...tokens.map((token) => token.limit))
+  return async (request, door) => {
+    if (!wantsPage(request)) return await drop(request, door)
+    if (lock !== undefined) admitThrough(request, lock)
+    return uploadPage({ limit, types: settings.types, isPublic: settings.public })
+  }
 }
 
 async function senderOf(

@@ -71,6 +71,7 @@ export const drops = listOf(
       .refine((all) => hasOnce(all.flatMap(({ sha256 }) => sha256)), 'must not have one hash twice')
       .default([]),
     public: flag.default(false),
+    page: flag.default(false),
     cdn: cdnOff.optional(),
   }),
 )

@@ -30,6 +30,12 @@ drops:
       - { name: sensor, sha256: ["${serverToken(sensor)}", "${serverToken(renewed)}"], to: /cellar, limit: 20, types: [application/json] }
       - { name: other, sha256: "${serverToken('other')}" }
   - { path: /v1/open, to: /open, public: true, cdn: off, limit: 5 }
+  - path: /v1/page
+    to: /page
+    page: true
+    name: "{name}-{uuid}"
+    types: [image/*]
+    tokens: [{ name: phone, sha256: "${serverToken('of the phone')}", limit: 1M }]
 `
 
 let server: Server
@@ -222,4 +228,45 @@ it('a listener for drops has nothing else, and asks nobody to log in', async () 
     expect([method, target, answer.status, answer.text]).toEqual([method, target, 404, 'There is no drop here.'])
   }
   expect((await only.request('POST', '/v1/open', { as: null, body: 'a' })).status).toBe(202)
+})
+
+describe('the upload page of a drop', () => {
+  const html = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
+  const cdn = { 'x-cdn-token': headersOf({})['x-cdn-token'] ?? '' }
+
+  it('is shown to browsers only, which come through the CDN', async () => {
+    const get = (path: string, headers: Readonly<Record<string, string>>): Promise<Answer> =>
+      server.request('GET', path, { as: null, headers })
+    expect((await get('/v1/page', html)).text).toBe('The X-CDN-Token header must be present')
+    expect((await get('/v1/page', cdn)).text).toBe('The authorization header must be present')
+    expect((await get('/v1/drop', { ...cdn, ...html })).status).toBe(401)
+    const page = await get('/v1/page', { ...cdn, ...html })
+    expect([page.status, page.header('content-type')]).toEqual([200, 'text/html; charset=utf-8'])
+    expect(page.text).toContain('accept="image/*"')
+    expect(page.text).toContain('up to 1 MiB each')
+  })
+
+  it('runs its own script and nothing else', async () => {
+    const page = await server.request('GET', '/v1/page', { as: null, headers: { ...cdn, ...html } })
+    const policy = page.header('content-security-policy')
+    const hashed = (tag: string): string =>
+      `'sha256-${serverToken(new RegExp(`<${tag}>(.*)</${tag}>`, 's').exec(page.text)?.[1] ?? '')}'`
+    expect(policy).toBe(
+      `default-src 'none'; script-src ${hashed('script')}; style-src ${hashed('style')}; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+    )
+    expect(page.text).not.toMatch(/ on[a-z]+=|style=|src=|href=|https?:/)
+  })
+
+  it('sends files under names that lead nowhere else', async () => {
+    const post = async (disposition: string): Promise<string> => {
+      const headers = { ...cdn, ...bearer('of the phone'), 'content-type': 'image/png', accept: 'application/json' }
+      const all = { ...headers, 'content-disposition': disposition }
+      const answer = await server.request('POST', '/v1/page', { as: null, headers: all, body: 'x'.repeat(20_000) })
+      return (JSON.parse(answer.text) as { key: string }).key.slice(0, -37)
+    }
+    expect(await post("attachment; filename*=UTF-8''%C3%BCber%20uns.png")).toBe('page/über_uns.png')
+    expect(await post('attachment; filename="../../etc/x.png"')).toBe('page/x.png')
+    expect(await post("attachment; filename*=UTF-8''..%2F%2E%2E%2Fy%00.png")).toBe('page/y_.png')
+    expect(await post("attachment; filename*=UTF-8''%ff")).toBe('page/unnamed')
+  })
 })

@@ -51,7 +51,7 @@ export function createDrop<Door>({ path, namePattern, clock, admit }: DropOption
     const type = typeOf(request, sender)
     const keyed = keyedName(request, path, sender)
     const deposits = await sender.deposits()
-    const name = keyed ?? nameOfDrop(namePattern, { ...times(), sender: sender.name })
+    const name = keyed ?? nameOfDrop(namePattern, { ...times(), sender: sender.name, fileName: fileNameOf(request) })
     const body = atMost(request.body, sender.limit)
     try {
       const stored = await deposits.put(name, body, { type, keyed: keyed !== undefined, signal: request.signal })
@@ -115,4 +115,16 @@ function keyedName(request: HttpRequest, path: string, { principal }: Sender): s
     throw new Failure('invalid', 'The idempotency-key header must be 1 to 255 visible characters')
   if (principal === undefined) throw new Failure('invalid', 'The idempotency-key header needs an authorization header')
   return nameOfKey(path, principal, key)
+}
+
+/** What the sender calls its file (RFC 6266, the forms that browsers and programs write); undefined where it cannot be read. */
+function fileNameOf(request: HttpRequest): string | undefined {
+  const text = header(request, 'content-disposition') ?? ''
+  const encoded = /;\s*filename\*=UTF-8''([^\s;,]+)/i.exec(text)?.[1]
+  const plain = /;\s*filename=(?:"([^"\\]*)"|([^\s;"]+))/i.exec(text)
+  try {
+    return encoded === undefined ? (plain?.[1] ?? plain?.[2]) : decodeURIComponent(encoded)
+  } catch {
+    return undefined
+  }
 }
