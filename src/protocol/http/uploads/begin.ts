@@ -119,11 +119,15 @@ function narrowed(plan: Plan, partSize: number): Plan {
   return { ...plan, partSize }
 }
 
-/** Whoever may not look is told in the end. */
+/** Whoever may not look is told of the rest in the end. */
 async function judge(session: Session, path: StorePath, plan: Plan, signal: AbortSignal): Promise<void> {
+  const { store } = session
+  // Where the kernel decides, grants alone say too little.
+  if (!(await store.permits('create', path)) && !(await store.permits('replace', path)))
+    throw new Failure('denied', 'This path may not be written.', { path })
   let present: Entry | undefined
   try {
-    present = await session.store.stat(path, signal)
+    present = await store.stat(path, signal)
   } catch (error) {
     if (isFailure(error, 'denied')) return
     throw error
