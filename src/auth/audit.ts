@@ -40,7 +40,7 @@ export interface UserEvent {
   readonly event: 'user-changed'
   readonly what: 'made' | 'changed' | 'removed'
   /** Of a change. */
-  readonly why?: 'password' | 'grants' | 'disabled' | 'enabled' | 'home' | 'quota' | 'unix-user'
+  readonly why?: 'password' | 'grants' | 'disabled' | 'enabled' | 'home' | 'quota' | 'unix-user' | 'mail'
   readonly source: string
   readonly realm?: string
   readonly user: string

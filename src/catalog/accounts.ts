@@ -19,6 +19,8 @@ export interface Account {
   readonly home?: StorePath | undefined
   /** How many bytes may lie below its home; what the source says without it. */
   readonly quotaBytes?: number | undefined
+  /** Where it gets mail. Whoever sets it has checked it. */
+  readonly mail?: string | undefined
 }
 
 /** An account as it stands: `version` changes with every change of it and never comes again. */
@@ -29,7 +31,7 @@ export interface StoredAccount {
 
 /** What a new account may be told; the rest has defaults. */
 export type NewAccount = Pick<Account, 'name' | 'grants'> &
-  Partial<Pick<Account, 'passwordHash' | 'disabled' | 'unixUser' | 'home' | 'quotaBytes'>>
+  Partial<Pick<Account, 'passwordHash' | 'disabled' | 'unixUser' | 'home' | 'quotaBytes' | 'mail'>>
 
 const group = 'users'
 
@@ -121,6 +123,11 @@ export class Accounts {
     return this.#change(name, (account) => ({ ...account, unixUser }))
   }
 
+  /** Undefined: none. Throws `not-found`. */
+  async setMail(name: string, mail: string | undefined): Promise<Account> {
+    return this.#change(name, (account) => ({ ...account, mail }))
+  }
+
   async #change(name: string, change: (account: Account) => Account): Promise<Account> {
     const normal = checkUserName(name)
     for (;;) {
@@ -188,7 +195,8 @@ function isRecord(value: unknown): value is Omit<Account, 'name'> {
     (record.passwordHash === undefined || typeof record.passwordHash === 'string') &&
     (record.unixUser === undefined || typeof record.unixUser === 'string') &&
     (record.home === undefined || typeof record.home === 'string') &&
-    (record.quotaBytes === undefined || typeof record.quotaBytes === 'number')
+    (record.quotaBytes === undefined || typeof record.quotaBytes === 'number') &&
+    (record.mail === undefined || typeof record.mail === 'string')
   )
 }
 

@@ -8,11 +8,12 @@ import { collect, withConfigOptions } from './options.js'
 import type { ConfigOptions } from './options.js'
 import { checkedGrants, noteUser, table, withState } from './state.js'
 import { addHomeVerbs, homeSettings, type HomeOptions } from './user-home.js'
+import { addMailVerb, mailSettings, type MailOptions } from './user-mail.js'
 import { addUnixUserVerb, unixUserSettings, type UnixUserOptions } from './user-unix.js'
 import type { TableUserOptions, TableVerbs } from './table-user.js'
 import { askForNewPassword, print, readPasswordFromStdin } from './terminal.js'
 
-interface UserOptions extends ConfigOptions, HomeOptions, UnixUserOptions {
+interface UserOptions extends ConfigOptions, HomeOptions, MailOptions, UnixUserOptions {
   readonly grant?: readonly string[]
   readonly passwordStdin?: boolean
   readonly json?: boolean
@@ -45,6 +46,7 @@ export function addUser(program: Command): void {
     .option('--grant <grant>', 'what the user may do; may be given again', collect)
     .option('--home <path>', 'what the user sees as the root, in place of what the configuration says; / for the root')
     .option('--quota <bytes>', 'how much may lie below the home, such as 5G')
+    .option('--mail <address>', 'where the user gets mail')
     .option('--unix-user <name>', 'the Unix user that it acts as under privilege separation')
     .addHelpText('after', help)
     .action(async (name: string, options: UserOptions) => {
@@ -52,7 +54,7 @@ export function addUser(program: Command): void {
       const grants = checkedGrants(options.grant)
       await withState(options, async (state, config) => {
         const { accounts, hasher } = state
-        const at = { ...homeSettings(name, options, config), ...unixUserSettings(options) }
+        const at = { ...homeSettings(name, options, config), ...unixUserSettings(options), ...mailSettings(options) }
         // A name that is taken is found out before anybody types a password.
         if ((await accounts.find(name)) !== undefined)
           throw new Failure('exists', `There is a user ${JSON.stringify(name)} already.`)
@@ -114,6 +116,8 @@ export function addUser(program: Command): void {
   )
 
   addUnixUserVerb(named(user, 'unix-user', 'set the Unix user that a user acts as under privilege separation'), report)
+
+  addMailVerb(named(user, 'mail', 'set where a user gets mail'), report)
 
   named(user, 'rm', 'remove a user').action(async (name: string, options: UserOptions) => {
     if (isOfTable(options)) return (await tableVerbs()).rm(name, options)
@@ -188,8 +192,8 @@ function report(options: UserOptions, account: Account, sentence: string): void 
 }
 
 /** An account without its hash. */
-function shown({ name, grants, disabled, created, home, quotaBytes, unixUser }: Account): object {
-  return { name, grants, disabled, home, quotaBytes, unixUser, created: new Date(created).toISOString() }
+function shown({ name, grants, disabled, created, home, quotaBytes, unixUser, mail }: Account): object {
+  return { name, grants, disabled, home, quotaBytes, unixUser, mail, created: new Date(created).toISOString() }
 }
 
 function row({ name, disabled, grants }: Account): readonly string[] {

@@ -81,6 +81,17 @@ export function dsqlStatement(cluster: string, isAdmin: boolean, where: Whereabo
   return allow('Catalog', [action], arn('dsql', where, `cluster/${cluster}`))
 }
 
+/**
+ * Sending mail from an address (Service Authorization Reference, "Amazon SES API v2"). Which identity SES takes for it, the
+ * address or its domain, is for whoever has set SES up; the sender is bound by the condition.
+ */
+export function sendingStatement(from: string, where: Whereabouts): Statement {
+  return {
+    ...allow('Mail', ['ses:SendEmail'], arn('ses', where, 'identity/*')),
+    Condition: { StringEquals: { 'ses:FromAddress': [literal(from)] } },
+  }
+}
+
 /** Taking on a role that a mount names. */
 export function assumeRoleStatement(role: string): Statement {
   return allow('TakeRole', ['sts:AssumeRole'], role)

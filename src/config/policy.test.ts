@@ -104,6 +104,29 @@ describe('the catalog', () => {
   })
 })
 
+describe('mail', () => {
+  const from = 'Files <files@example.org>'
+
+  it('by SES: to send, from that address alone', () => {
+    expect(statements({ mail: { from, ses: { region: 'eu-west-1' } } })).toEqual([
+      {
+        Sid: 'Mail',
+        Effect: 'Allow',
+        Action: ['ses:SendEmail'],
+        Resource: 'arn:aws:ses:eu-west-1:123456789012:identity/*',
+        Condition: { StringEquals: { 'ses:FromAddress': ['files@example.org'] } },
+      },
+    ])
+    expect(policies({ mail: { from, ses: {} } }, { migrate: true }).policies).toEqual([])
+  })
+
+  it('by SMTP, or by somebody who speaks like SES, needs nothing', () => {
+    expect(policies({ mail: { from, smtp: 'smtps://files:pw@mail.example.org' } })).toEqual({ policies: [], notes: [] })
+    const elsewhere = { from, ses: { endpoint: 'http://127.0.0.1:9000' } }
+    expect(policies({ mail: elsewhere })).toEqual({ policies: [], notes: ['Mails are not sent by AWS.'] })
+  })
+})
+
 describe('a mount on S3', () => {
   it('has its objects, the listing of its prefix and the list of uploads', () => {
     expect(statements(s3('s3://files/team/a?region=eu-west-1'))).toEqual([

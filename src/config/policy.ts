@@ -1,4 +1,5 @@
 import { postgresTarget } from '../catalog/postgres/target.js'
+import { mailboxOf } from '../mail/mail.js'
 import type { CredentialSettings } from '../store/aws/credentials.js'
 import { identityKinds } from './identity/kinds.js'
 import type { Config } from './load.js'
@@ -13,11 +14,12 @@ import {
   isElsewhere,
   objectKeyStatement,
   secretKeyStatement,
+  sendingStatement,
 } from './policy-statements.js'
 import type { Statement, Whereabouts } from './policy-statements.js'
 
 /** What a configuration may be asked about. */
-export type PolicySettings = Pick<Config, 'mounts' | 'catalog' | 'secret' | 'identity'>
+export type PolicySettings = Pick<Config, 'mounts' | 'catalog' | 'secret' | 'identity' | 'mail'>
 
 export interface PolicyOptions {
   /** The number of the AWS account; any without it. */
@@ -50,6 +52,7 @@ export function policiesOf(settings: PolicySettings, options: PolicyOptions): Ne
   addCatalog(settings, needs)
   if (!options.migrate) {
     addSecret(settings, needs)
+    addMail(settings, needs)
     for (const mount of settings.mounts) if (mount.kind === 's3') addMount(mount, needs)
     for (const { kind, name, settings: own } of settings.identity) {
       const statements = identityKinds.get(kind)?.rights?.(own, (region) => needs.where(region))
@@ -124,6 +127,12 @@ function addSecret({ secret }: PolicySettings, needs: Needs): void {
   if (secret === undefined || !('kms' in secret) || isElsewhere(secret.kms.endpoint)) return
   needs.add(processHolder, secretKeyStatement(needs.where(secret.kms.region)))
   needs.note('The statement Secret allows every key: name the one under which the secret was encrypted.')
+}
+
+function addMail({ mail }: PolicySettings, needs: Needs): void {
+  if (mail?.ses === undefined) return
+  if (isElsewhere(mail.ses.endpoint)) needs.note('Mails are not sent by AWS.')
+  else needs.add(processHolder, sendingStatement(mailboxOf(mail.from), needs.where(mail.ses.region)))
 }
 
 function addMount(mount: S3Mount, needs: Needs): void {

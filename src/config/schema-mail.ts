@@ -1,10 +1,10 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { isMailbox } from '../mail/mail.js'
+import { isMailbox, mailboxOf } from '../mail/mail.js'
 import { objectOf, oneOf, text } from './schema-parts.js'
 
 const sender = text.refine(
-  (value) => isMailbox(/^[^<>\p{C}]*<([^<>]+)>$/u.exec(value)?.[1] ?? value),
+  (value) => isMailbox(mailboxOf(value)),
   'must be like files@example.org or "Files <files@example.org>"',
 )
 

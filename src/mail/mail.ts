@@ -21,3 +21,8 @@ export interface MailTransport {
 export function isMailbox(text: string): boolean {
   return text.length <= 254 && /^[^\s@<>()[\]\\,;:"\p{C}]{1,64}@[^\s@<>()[\]\\,;:"\p{C}]+$/u.test(text)
 }
+
+/** The mailbox of a sender, which may stand alone or as `Files <files@example.org>`. */
+export function mailboxOf(sender: string): string {
+  return /^[^<>\p{C}]*<([^<>]+)>$/u.exec(sender)?.[1] ?? sender
+}
