@@ -13,7 +13,7 @@ import type { Credentials } from '../store/aws/credentials.js'
 import { BucketRequests } from '../store/s3/bucket-requests.js'
 import { errorCodeOf } from '../store/s3/service-errors.js'
 import { parseS3Url } from '../store/s3/settings.js'
-import { aloneText, dropboxEnvironment } from './dropbox-environment.js'
+import { aloneText, dropboxEnvironment, dropOnlyProblem, isCdnOff } from './dropbox-environment.js'
 import { environmentCredentials } from './environment-credentials.js'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -42,11 +42,13 @@ export interface DropOnlyOptions {
  */
 export function openDropOnly(environment: Environment, options: DropOnlyOptions): DropOnly {
   const { token, lock } = dropboxEnvironment(environment)
-  if (token === undefined)
-    throw invalid('AUTH_TOKEN: set it to the hash of a token; "postern token create --s3-dropbox" makes both')
-  const isOpen = /^(?:off|false)$/i.test(environment['POSTERN_CDN'] ?? '')
-  if (lock === undefined && !isOpen) throw invalid(aloneText)
-  const cdn = lock && !isOpen ? { header: lock.header, hashes: lock.sha256.map(hashOf) } : undefined
+  const problem = dropOnlyProblem(environment)
+  if (token === undefined || problem !== undefined)
+    throw invalid(
+      problem ?? 'AUTH_TOKEN: set it to the hash of a token; "postern token create --s3-dropbox" makes both',
+    )
+  if (lock === undefined && !isCdnOff(environment)) throw invalid(aloneText)
+  const cdn = lock && { header: lock.header, hashes: lock.sha256.map(hashOf) }
   const requests = requestsOf(environment, options)
   const tokens = [{ name: token.name, hashes: [hashOf(token.sha256)] }]
   const deposits = bucketDeposits(requests)

@@ -31,11 +31,27 @@ export function dropboxEnvironment(environment: Readonly<Record<string, string |
   return { token, lock: { header, sha256: [cdn] }, warnings: [] }
 }
 
-/** Whether the environment is that of s3-dropbox: a bucket, and the hash of a token. */
+/** Whether the environment is that of s3-dropbox: a bucket and a token. */
 export function isDropOnly(environment: Readonly<Record<string, string | undefined>>): boolean {
   const { BUCKET: bucket = '', AUTH_TOKEN: token = '' } = environment
-  return bucket !== '' && readTokenHash(token) !== undefined
+  return bucket !== '' && token !== ''
 }
+
+/** What keeps such an environment from being served. */
+export function dropOnlyProblem(environment: Readonly<Record<string, string | undefined>>): string | undefined {
+  if (readTokenHash(environment['AUTH_TOKEN'] ?? '') === undefined)
+    return `BUCKET and AUTH_TOKEN mean a drop alone, and AUTH_TOKEN ${notHashed}. To serve files, name them: postern serve DIR`
+  return isCdnOff(environment) && (environment['CDN_TOKEN'] ?? '') !== '' ? contradiction : undefined
+}
+
+/** Whether the environment says that no CDN is in front. */
+export function isCdnOff(environment: Readonly<Record<string, string | undefined>>): boolean {
+  return /^(?:off|false)$/i.test(environment['POSTERN_CDN'] ?? '')
+}
+
+/** One of them is a mistake, and only one of the two ways is safe. */
+const contradiction =
+  'cdn: off (POSTERN_CDN) says that no CDN is in front, and CDN_TOKEN or originLock names the token of one. Leave out what does not hold'
 
 /** Throws `invalid` for drops that would be open to whoever finds the way past the CDN, and for those that cannot be. */
 export function checkDrops(
@@ -47,6 +63,8 @@ export function checkDrops(
   if (drops.length === 0) return
   if (privsep !== undefined)
     throw new Failure('invalid', `${where('drops')} not with privsep: a sender has no Unix user to act as`)
+  if (cdn !== undefined && (lock !== undefined || originLock !== undefined))
+    throw new Failure('invalid', `${where('drops')} ${contradiction}`)
   const isLocked = lock !== undefined || originLock !== undefined || cdn !== undefined
   if (token !== undefined && !isLocked && drops.some((drop) => drop.cdn === undefined))
     throw new Failure('invalid', `${where('drops')} ${aloneText}`)

@@ -145,6 +145,11 @@ it('half of it is refused at the start', async () => {
   await expect(serve(without('CDN_TOKEN', 'CDN_TOKEN_HTTP_HEADER_NAME'))).rejects.toThrow(/POSTERN_CDN=off/)
   for (const name of ['CDN_TOKEN', 'CDN_TOKEN_HTTP_HEADER_NAME'])
     await expect(serve(without(name))).rejects.toThrow(/CDN/)
+  await expect(serve({ ...whole, AUTH_TOKEN: 'plain-token' })).rejects.toThrow(/AUTH_TOKEN is not the hash of a token/)
+  await expect(serve({ ...whole, POSTERN_CDN: 'off' })).rejects.toThrow(/says that no CDN is in front/)
+  await expect(serve({ ...whole, POSTERN_WORKERS: '2', POSTERN_TLS: 'self-signed' })).rejects.toThrow(
+    /POSTERN_WORKERS, POSTERN_TLS: not for the one drop/,
+  )
   await expect(serve({ ...whole, BUCKET: 'a/b?c' })).rejects.toThrow(/BUCKET/)
   await expect(serve({ ...whole, S3_ENDPOINT_URL: 'nowhere' })).rejects.toThrow(/endpoint/)
 })
