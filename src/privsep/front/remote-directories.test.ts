@@ -57,7 +57,7 @@ describe('a process that stands still', () => {
   afterEach(() => vi.useRealTimers())
 
   it.each(['a login', 'a caller without one'])('does not keep %s waiting for ever', async (who) => {
-    vi.useFakeTimers({ toFake: ['setTimeout'] })
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
     const { check, book, clock, door, asked } = setUp({ answer: () => new Promise(() => undefined) })
     const waiting = who === 'a login' ? check() : anonymousTicket({ door, book, clock, unixUser: 'alice' })()
     const seen = expect(waiting).rejects.toMatchObject({ kind: 'unavailable' })
