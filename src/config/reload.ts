@@ -13,6 +13,8 @@ export interface ReloadOptions {
   readonly sources: ConfigSources
   readonly setup: Setup
   readonly log: Logger
+  /** What `prepareSetup` does, without it. */
+  readonly prepare?: (config: Config) => Promise<Setup>
   /** Serves by this from now on. Where it throws, what was served before still is. */
   readonly apply: (setup: Setup) => Promise<void>
 }
@@ -70,12 +72,12 @@ export class Reload {
   }
 
   async #once(ordered: boolean): Promise<void> {
-    const { log, apply } = this.#options
+    const { log, apply, prepare = prepareSetup } = this.#options
     const loaded = this.#load()
     const { config, changed, waiting } = changesBetween(this.#setup.config, loaded)
     // From the first look at it a certificate is watched, even where it is not good yet.
     this.#watchFiles(loaded)
-    const { pair } = await prepareSetup(config)
+    const { pair } = await prepare(config)
     const next: Setup = { config, ...(pair && { pair }) }
     const keys = [...changed, ...(samePair(this.#setup, next) ? [] : ['tls (certificate)'])]
     if (keys.length > 0) {

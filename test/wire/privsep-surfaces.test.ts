@@ -8,8 +8,10 @@ import { canStartAsOthers } from '../other-users.js'
 import type { Answer } from '../raw-http.js'
 import { presignedRequest, sha256, signedRequest } from '../s3-signer.js'
 import type { S3Key, S3Request, SentRequest } from '../s3-signer.js'
-import { outcomeOf } from '../s3-site.js'
 import type { UnixUser } from '../unix-users.js'
+
+/** `status` with the code of S3. */
+const outcomeOf = ({ status, text }: Answer): string => `${status} ${/<Code>([^<]*)</.exec(text)?.[1] ?? ''}`
 
 const lockInfo = '<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>' // prettier-ignore
 const property = '<D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><x:colour xmlns:x="urn:x">COLOUR</x:colour></D:prop></D:set></D:propertyupdate>' // prettier-ignore

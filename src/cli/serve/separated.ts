@@ -8,7 +8,7 @@ import { Reload } from '../../config/reload.js'
 import { authConfigOf, frontSetupOf, prepareFolders, programParts, workerMounts } from '../../config/separation.js'
 import type { SeparatedConfig } from '../../config/separation.js'
 import type { Setup } from '../../config/setup.js'
-import { pairOf } from '../../config/setup.js'
+import { examine, pairOf } from '../../config/setup.js'
 import { commandUser } from '../../config/audit-file.js'
 import { Failure } from '../../core/failure.js'
 import { openBroker } from '../../privsep/broker/broker.js'
@@ -76,6 +76,11 @@ export async function serveSeparated(config: Config, sources: ConfigSources): Pr
     sources,
     setup: served,
     log,
+    // One that is made here is the front's: root writes nothing where others do.
+    prepare: async (config) => {
+      examine(config)
+      return setupOf(requireSeparated(config))
+    },
     apply: async (next) => {
       await notify('RELOADING=1', log)
       try {
