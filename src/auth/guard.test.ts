@@ -151,6 +151,8 @@ const rules: Readonly<Record<string, readonly Rule[]>> = {
   'store.presign': [
     { run: ({ store: on }) => on.presign?.({ method: 'GET', path: p('/a/f'), expiresSeconds: 1 }), needs: [[['read', '/a/f']]] },
     { run: ({ store: on }) => on.presign?.({ method: 'PUT', path: p('/a/f'), expiresSeconds: 1 }), needs: [[['create', '/a/f'], ['replace', '/a/f']]] },
+    { run: ({ store: on }) => on.presign?.({ method: 'PUT', path: p('/a/f'), expiresSeconds: 1, headers: { 'if-none-match': '"x"' } }), needs: [[['create', '/a/f'], ['replace', '/a/f']]] },
+    { run: ({ store: on }) => on.presign?.({ method: 'PUT', path: p('/a/f'), expiresSeconds: 1, headers: { 'if-none-match': '*' } }), needs: [[['create', '/a/f']]] },
   ],
   'locks.take': [
     { run: ({ locks: on }) => on.take({ ...info, path: p('/a/f') }), needs: [[['replace', '/a/f']]] },

@@ -24,6 +24,7 @@ interface SenderToken extends DropToken {
   readonly folder: StorePath
   readonly limit: number
   readonly types: readonly string[]
+  readonly large: number | undefined
 }
 
 /** The drops of a configuration; undefined without any. */
@@ -106,13 +107,14 @@ async function identityOf(request: HttpRequest, door: DropDoor, refused: Failure
   }
 }
 
-function withToken({ name, identity, folder, limit, types }: SenderToken, door: DropDoor): Sender {
+function withToken({ name, identity, folder, limit, types, large }: SenderToken, door: DropDoor): Sender {
   door.known(identity)
   return {
     name,
     principal: identity.source === 'drop-public' ? undefined : principalOf(identity),
     limit,
     types,
+    large,
     deposits: async () => storeDeposits((await door.session(identity)).store, folder),
   }
 }
@@ -151,5 +153,7 @@ function senderToken(
     folder,
     limit: token.limit ?? settings.limit,
     types: token.types ?? settings.types,
+    // Nobody is told where to put things who has not said who it is.
+    large: source === 'drop-public' ? undefined : settings.large,
   }
 }

@@ -38,6 +38,9 @@ const namePattern = text.superRefine((value, context) => {
   if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
 })
 
+/** Of PutObject. */
+const largestPut = 5 * 2 ** 30
+
 const token = objectOf({
   name: text.regex(/^[A-Za-z0-9._-]{1,64}$/, 'must be of letters, digits and . _ -'),
   sha256: z.preprocess(
@@ -65,6 +68,9 @@ export const drops = listOf(
     to: target,
     limit: bytes.default(defaultLimit),
     types: listOf(mediaType).default([]),
+    large: bytes
+      .refine((value) => value <= largestPut, 'must not be more than 5G: S3 takes no more at once')
+      .optional(),
     name: namePattern.default(defaultNamePattern),
     tokens: listOf(token)
       .refine((all) => new Set(all.map(({ name }) => name)).size === all.length, 'must have different names')

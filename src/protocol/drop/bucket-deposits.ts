@@ -33,11 +33,6 @@ export function bucketDeposits(requests: BucketRequests): Deposits {
       if (!isSuccess(answer) && !isThere) throw storeFailure(requests, answer)
       return { key: requests.absolute(name), size, sha256 }
     },
-    presign: async (name, { size, sha256, type, expiresSeconds }) => {
-      const headers = requests.written({ ...objectHeaders(sha256, type), 'content-length': String(size) })
-      const url = await requests.presign({ method: 'PUT', key: name, headers }, expiresSeconds)
-      return { key: requests.absolute(name), url, headers }
-    },
   }
 }
 

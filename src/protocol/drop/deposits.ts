@@ -30,6 +30,20 @@ export interface Deposited {
   readonly sha256: Uint8Array
 }
 
+/** The headers under which S3 takes just what was promised, and only where nothing is (PutObject, Amazon S3 API Reference). */
+export function promiseHeaders({
+  size,
+  sha256,
+  type,
+}: Omit<PresignedDeposit, 'expiresSeconds'>): Record<string, string> {
+  return {
+    'content-length': String(size),
+    'if-none-match': '*',
+    'x-amz-checksum-sha256': Buffer.from(sha256).toString('base64'),
+    ...(type !== undefined && { 'content-type': type }),
+  }
+}
+
 /** What will be put: the medium takes nothing else. */
 export interface PresignedDeposit {
   readonly size: number

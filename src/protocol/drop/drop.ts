@@ -4,6 +4,8 @@ import { header } from '../../core/http.js'
 import type { Header, HttpRequest, HttpResponse } from '../../core/http.js'
 import type { Deposited, Deposits } from './deposits.js'
 import { announcedLength, atMost } from './counted.js'
+import { allowedType } from './allowed-type.js'
+import { isLarge, largeDrop } from './large-drop.js'
 import { createDropTimes, nameOfDrop, nameOfKey } from './names.js'
 
 /** Who drops something, and under which rules. */
@@ -16,6 +18,8 @@ export interface Sender {
   readonly limit: number
   /** Media types, `image/*` among them; any where it is empty. */
   readonly types: readonly string[]
+  /** Bytes of a file that the sender puts where it lies itself; without it there are none. */
+  readonly large?: number | undefined
   /** Asked for once all that the request says of itself is right. */
   deposits(): Promise<Deposits>
 }
@@ -47,8 +51,15 @@ export function createDrop<Door>({ path, namePattern, clock, admit }: DropOption
   return async (request, door) => {
     const sender = await admit(request, door)
     if (request.method !== 'POST') throw new Failure('method', 'Only POST is supported')
+    if (sender.large !== undefined && isLarge(request))
+      return await largeDrop(
+        request,
+        { types: sender.types, most: sender.large, deposits: () => sender.deposits() },
+        clock,
+        () => nameOfDrop(namePattern, { ...times(), sender: sender.name, fileName: fileNameOf(request) }),
+      )
     announcedLength(request, sender.limit)
-    const type = typeOf(request, sender)
+    const type = allowedType(header(request, 'content-type'), sender.types)
     const keyed = keyedName(request, path, sender)
     const deposits = await sender.deposits()
     const name = keyed ?? nameOfDrop(namePattern, { ...times(), sender: sender.name, fileName: fileNameOf(request) })
@@ -93,18 +104,6 @@ function wantsReceipt(request: HttpRequest): boolean {
   return (header(request, 'accept') ?? '')
     .split(',')
     .some((part) => /^\s*application\/json\s*(?:;|$)/i.test(part) && !/;\s*q=0(?:\.0*)?\s*(?:;|$)/i.test(part))
-}
-
-function typeOf(request: HttpRequest, { types }: Sender): string | undefined {
-  const given = header(request, 'content-type')
-  // What curl and others say where nobody has said anything.
-  const type = /^application\/x-www-form-urlencoded\b/i.test(given ?? '') ? undefined : given
-  const isPlain = type !== undefined && type.length <= 255 && /^[\x20-\x7e]+$/.test(type)
-  if (types.length === 0) return isPlain ? type : undefined
-  const named = isPlain ? (type.split(';')[0] ?? '').trim().toLowerCase() : ''
-  const fits = types.some((each) => (each.endsWith('/*') ? named.startsWith(each.slice(0, -1)) : named === each))
-  if (fits) return type
-  throw new Failure('media-type', `The content-type must be one of ${types.join(', ')}`)
 }
 
 /** draft-ietf-httpapi-idempotency-key-header: any text that the sender makes up. */
