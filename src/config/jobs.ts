@@ -82,9 +82,12 @@ function lateMails(settings: NonNullable<Config['mail']>) {
   return {
     send: async (body: unknown): Promise<void> => {
       opening ??= import('./mail.js').then(({ openMailSender }) => openMailSender(settings, readEnvironment()))
-      // What is wrong with the settings may be put right meanwhile.
-      opening.catch(() => (opening = undefined))
-      await (await opening).send(body)
+      const sender = await opening.catch((cause: unknown) => {
+        // What is wrong with the settings may be put right meanwhile, and is no fault of the message.
+        opening = undefined
+        throw new Failure('unavailable', cause instanceof Error ? cause.message : String(cause), { cause })
+      })
+      await sender.send(body)
     },
     close: async (): Promise<void> => {
       const opened = await opening?.catch(() => undefined)
