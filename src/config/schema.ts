@@ -308,7 +308,7 @@ export const configSchema = objectOf({
     type: '{ from, smtp, ses, templates }',
     default: 'none: nothing is sent',
     description:
-      'How mails go out: invitations, new passwords, notices of drops. `from` is the sender. `smtp`: a server as `smtp://USER@HOST:587` (STARTTLS, or nothing is sent) or `smtps://USER@HOST:465`; or { url, password, tls } with `password` as { env: NAME } or { file: FILE }, and `tls: never` for a server on this machine. `ses`: { region } for Amazon SES by the role of the process. `templates` is a folder with texts of your own (docs/mail.md).',
+      'How mails go out. `from` is the sender. `smtp`: a server as `smtp://USER@HOST:587` (STARTTLS, or nothing is sent) or `smtps://USER@HOST:465`; or { url, password, tls } with `password` as { env: NAME } or { file: FILE }, and `tls: never` for a server on this machine. `ses`: { region } for Amazon SES by the role of the process. `templates` is a folder with texts of your own (docs/mail.md).',
     example: '{ from: "Files <files@example.org>", smtp: "smtps://files@mail.example.org" }',
   }),
   jobs: jobs.meta({
