@@ -12,6 +12,8 @@ export interface KnownToken {
   readonly grants: readonly string[]
   /** Milliseconds since the epoch, from when on it is refused. */
   readonly expires?: number
+  /** Whom it acts as under privilege separation. */
+  readonly unixUser?: string
 }
 
 /** Bearer tokens from a configuration. Throws `invalid` where grants are not right, `denied` where `{user}` in them cannot be the name. */
@@ -22,10 +24,10 @@ export function tokensDirectory(options: {
 }): Directory {
   const { name: source, tokens, clock } = options
   const hashes = tokens.map(({ hash }) => hash)
-  const identities = tokens.map(({ name, grants }): Identity => {
+  const identities = tokens.map(({ name, grants, unixUser }): Identity => {
     const expanded = expandUser(grants, name)
     compileGrants(expanded, source)
-    return { name, source, grants: expanded }
+    return { name, source, grants: expanded, ...(unixUser !== undefined && { unixUser }) }
   })
   return {
     name: source,

@@ -5,6 +5,7 @@ import { systemClock } from '../../core/clock.js'
 import { parseDate } from '../../core/date.js'
 import { grant, listOf, objectOf, text } from '../schema-parts.js'
 import { bytesOfHash, tokenHash } from '../token-hash.js'
+import { actsAs } from '../schema-privsep.js'
 import { expanded } from './expanded.js'
 import { identityKind } from './kind.js'
 
@@ -22,6 +23,10 @@ const entry = objectOf({
     .refine((value) => parseDate(value) !== undefined, 'must be a date such as "2027-01-31" or "2027-01-31T12:00:00Z"')
     .optional()
     .meta({ description: 'From when on it is refused, such as "2027-01-31", in UTC. Never without it.' }),
+  unixUser: actsAs.optional().meta({
+    description:
+      'The Unix user that it acts as under privilege separation, or `{user}` for the one of its name. It acts as nobody without.',
+  }),
 })
 
 /** Bearer tokens whose hashes stand in the configuration. */
@@ -41,13 +46,14 @@ export const tokensKind = identityKind({
     })
   }),
   open: async (name, entries, { clock }) => {
-    const tokens = entries.map(({ name: whom, sha256, grants, expires }) => {
+    const tokens = entries.map(({ name: whom, sha256, grants, expires, unixUser }) => {
       const end = expires === undefined ? undefined : parseDate(expires)
       return {
         name: checkUserName(whom),
         hash: bytesOfHash(sha256),
         grants,
         ...(end !== undefined && { expires: end }),
+        ...(unixUser !== undefined && { unixUser: unixUser.replaceAll('{user}', checkUserName(whom)) }),
       }
     })
     return { directory: tokensDirectory({ name, tokens, clock }) }
