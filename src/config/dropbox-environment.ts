@@ -55,7 +55,7 @@ const contradiction =
 
 /** Throws `invalid` for drops that would be open to whoever finds the way past the CDN, and for those that cannot be. */
 export function checkDrops(
-  settings: Pick<Settings, 'drops' | 'cdn' | 'originLock' | 'privsep'>,
+  settings: Pick<Settings, 'drops' | 'cdn' | 'originLock' | 'privsep' | 'mail' | 'webhooks'>,
   { token, lock }: Pick<DropboxEnvironment, 'token' | 'lock'>,
   where: (key: 'drops') => string,
 ): void {
@@ -63,6 +63,15 @@ export function checkDrops(
   if (drops.length === 0) return
   if (privsep !== undefined)
     throw new Failure('invalid', `${where('drops')} not with privsep: a sender has no Unix user to act as`)
+  for (const { path, notify } of drops) {
+    if (notify !== undefined && notify.mail.length > 0 && settings.mail === undefined)
+      throw new Failure(
+        'invalid',
+        `${where('drops')} ${path} notifies by mail, and nothing says how: set mail (docs/mail.md)`,
+      )
+    if (notify?.webhook !== undefined && !settings.webhooks.some(({ name }) => name === notify.webhook))
+      throw new Failure('invalid', `${where('drops')} ${path} notifies ${notify.webhook}, and no webhook has that name`)
+  }
   if (cdn !== undefined && (lock !== undefined || originLock !== undefined))
     throw new Failure('invalid', `${where('drops')} ${contradiction}`)
   const isLocked = lock !== undefined || originLock !== undefined || cdn !== undefined

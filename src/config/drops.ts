@@ -11,9 +11,11 @@ import type { DropDoor, Drops, OneDrop } from '../gateway/drops.js'
 import { admitSender, admitThrough } from '../protocol/drop/admission.js'
 import type { CdnLock, DropToken } from '../protocol/drop/admission.js'
 import { createDrop } from '../protocol/drop/drop.js'
-import type { Sender } from '../protocol/drop/drop.js'
+import type { Arrival, Sender } from '../protocol/drop/drop.js'
 import { uploadPage, wantsPage } from '../protocol/drop/page.js'
 import { storeDeposits } from '../protocol/drop/store-deposits.js'
+import { dropNotices } from './drop-notices.js'
+import type { DropNoticeNeeds } from './drop-notices.js'
 import type { Config } from './load.js'
 import type { DropSettings } from './schema-drops.js'
 import { bytesOfHash } from './token-hash.js'
@@ -29,15 +31,20 @@ interface SenderToken extends DropToken {
 
 /** The drops of a configuration; undefined without any. */
 export function dropsOf(
-  config: Pick<Config, 'drops' | 'cdn' | 'originLock' | 'dropbox' | 'basePath'>,
+  config: Pick<Config, 'drops' | 'cdn' | 'originLock' | 'dropbox' | 'basePath' | 'publicOrigins'>,
+  put: DropNoticeNeeds['put'],
 ): Drops | undefined {
-  const { drops, basePath } = config
+  const { drops, basePath, publicOrigins } = config
   const lock = lockOf(config)
   return createDrops(
     new Map(
       drops.map((settings) => [
         toPath(settings.path),
-        oneDrop(settings, config.dropbox.token?.sha256, settings.cdn === undefined && lock ? lock : undefined),
+        oneDrop(settings, {
+          environmentToken: config.dropbox.token?.sha256,
+          lock: settings.cdn === undefined ? lock : undefined,
+          onArrival: dropNotices(settings, { put, publicOrigins, clock: systemClock }),
+        }),
       ]),
     ),
     basePath,
@@ -50,7 +57,13 @@ function lockOf({ cdn, originLock, dropbox }: Pick<Config, 'cdn' | 'originLock' 
   return lock && { header: lock.header, hashes: lock.sha256.map(bytesOfHash) }
 }
 
-function oneDrop(settings: DropSettings, environmentToken: string | undefined, lock: CdnLock | undefined): OneDrop {
+interface DropParts {
+  readonly environmentToken: string | undefined
+  readonly lock: CdnLock | undefined
+  readonly onArrival: ((arrival: Arrival) => void) | undefined
+}
+
+function oneDrop(settings: DropSettings, { environmentToken, lock, onArrival }: DropParts): OneDrop {
   const tokens = [
     ...settings.tokens.map((token) => senderToken(settings, token)),
     ...(environmentToken === undefined
@@ -62,6 +75,7 @@ function oneDrop(settings: DropSettings, environmentToken: string | undefined, l
     path: settings.path,
     namePattern: settings.name,
     clock: systemClock,
+    onArrival,
     admit: async (request, door) => {
       if (lock !== undefined) admitThrough(request, lock)
       return await senderOf(request, door, settings, tokens, everybody)

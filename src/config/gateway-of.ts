@@ -114,7 +114,7 @@ export function gatewayOf(config: Config, ground: Ground, log: Logger, isReady: 
         authenticate: (request) => authenticator.authenticate(request),
       }),
     }),
-    drops: dropsOf(config),
+    drops: dropsOf(config, (message) => ground.jobs.putLater(message)),
     spoken: new Map(config.listen.map(({ name, surfaces }) => [name, surfaces])),
     s3Hosts: s3.hosts,
     basePath: config.basePath,

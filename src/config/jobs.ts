@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import type { Catalog } from '../catalog/catalog.js'
 import { catalogOutbox } from '../catalog/outbox.js'
-import type { Outbox } from '../catalog/outbox.js'
+import type { Outbox, OutboxMessage } from '../catalog/outbox.js'
 import type { Clock } from '../core/clock.js'
 import { Failure } from '../core/failure.js'
 import { deliverJob, openDelivery } from '../jobs/deliver.js'
@@ -18,6 +18,10 @@ import { webhookSenderOf } from './webhooks.js'
 export interface Jobs {
   readonly runner: JobRunner
   readonly outbox: Outbox
+  /** Puts a message into the outbox while nobody waits; where that fails the log says so. */
+  putLater(message: OutboxMessage): void
+  /** Resolves when all of these are in the outbox, or given up. */
+  settled(): Promise<void>
   /** Ends what runs; before the catalog is closed. */
   close(): Promise<void>
 }
@@ -65,10 +69,23 @@ export function openJobs({ jobs, mail, webhooks }: JobSettingsOf, needs: JobNeed
         onTrouble: (err) => log.warn({ err }, 'jobs wait: the catalog cannot be asked'),
       })
     : undefined
+  const putting = new Set<Promise<void>>()
+  const settled = async (): Promise<void> => {
+    await Promise.all(putting)
+  }
   return {
     runner,
     outbox,
+    putLater(message) {
+      const put: Promise<void> = outbox
+        .put(message)
+        .catch((err: unknown) => log.warn({ err, kind: message.kind }, 'a message could not be kept, and is lost'))
+        .finally(() => putting.delete(put))
+      putting.add(put)
+    },
+    settled,
     async close() {
+      await settled()
       await delivery.close()
       await (scheduled ?? runner).close()
       await mails?.close()

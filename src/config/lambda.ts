@@ -142,7 +142,7 @@ async function written(opened: Opened | undefined): Promise<void> {
   if (opened === undefined) return
   const patience = new AbortController()
   await Promise.race([
-    opened.ground.changes.flush(),
+    Promise.all([opened.ground.changes.flush(), opened.ground.jobs.settled()]),
     delay(settleMilliseconds, undefined, patience).catch(() => undefined),
   ])
   patience.abort()

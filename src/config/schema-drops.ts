@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { readTokenHash } from '../auth/token-hash.js'
+import { isMailbox } from '../mail/mail.js'
 import { defaultLimit } from '../protocol/drop/counted.js'
 import { defaultNamePattern, namePatternProblem } from '../protocol/drop/names.js'
 import { bytes, flag, listOf, objectOf, text } from './schema-parts.js'
@@ -61,6 +62,11 @@ function hasOnce(hashes: readonly string[]): boolean {
 /** Says that no CDN is in front. */
 export const cdnOff = z.union([z.literal('off'), z.literal(false)], { error: 'must be off, or not there' })
 
+const notify = objectOf({
+  mail: listOf(text.refine(isMailbox, 'must be like name@example.org')).default([]),
+  webhook: text.optional(),
+}).refine(({ mail, webhook }) => mail.length > 0 || webhook !== undefined, 'needs mail or webhook')
+
 /** Paths at which anything can be left, and nothing be seen. */
 export const drops = listOf(
   objectOf({
@@ -78,6 +84,7 @@ export const drops = listOf(
       .default([]),
     public: flag.default(false),
     page: flag.default(false),
+    notify: notify.optional(),
     cdn: cdnOff.optional(),
   }),
 )

@@ -260,9 +260,9 @@ export const configSchema = objectOf({
       example: '{ hosts: [s3.example.org], buckets: { photos: /home/ann/photos } }',
     }),
   drops: drops.meta({
-    type: 'list of { path, to, limit, large, types, name, tokens, public, page, cdn }',
+    type: 'list of { path, to, limit, large, types, name, tokens, public, page, notify, cdn }',
     description:
-      'Paths at which files can be left and nothing can be seen (docs/drops.md): `POST` to `path` makes a file in the folder `to`. `limit` is the most bytes of a drop (10240), `large` those of a file that a bearer of a token puts into the bucket itself (none without it, 5G at most), `types` which media types it may have. `name` is made of {time}, {date}, {uuid}, {token}, {name} and {extension}; `{time}-{uuid}` by default. `tokens`: { name, sha256, limit, to, types } each, `to` below the folder of the drop; two hashes while one token is replaced by another. Whoever may create there by other means may drop too; `public: true` lets in everybody. `page: true` shows browsers a page from which files can be sent. `cdn: off` does without the header of `originLock` for this drop.',
+      'Paths at which files can be left and nothing can be seen (docs/drops.md): `POST` to `path` makes a file in the folder `to`. `limit` is the most bytes of a drop (10240), `large` those of a file that a bearer of a token puts into the bucket itself (none without it, 5G at most), `types` which media types it may have. `name` is made of {time}, {date}, {uuid}, {token}, {name} and {extension}; `{time}-{uuid}` by default. `tokens`: { name, sha256, limit, to, types } each, `to` below the folder of the drop; two hashes while one token is replaced by another. Whoever may create there by other means may drop too; `public: true` lets in everybody. `page: true` shows browsers a page from which files can be sent. `notify`: { mail, webhook } tells addresses and a webhook by its name of each drop. `cdn: off` does without the header of `originLock` for this drop.',
     example:
       '[{ path: /v1/drop, to: /inbox, limit: 1M, tokens: [{ name: sensor, sha256: "ZoVpVANnsemHCEujDKj+YQWyijBB0fwTDH0HFM2eRDQ=" }] }]',
   }),

@@ -32,6 +32,8 @@ export interface DropOptions<Door> {
   readonly clock: Clock
   /** Throws `unauthenticated`, in the words of the contract where it says them. */
   readonly admit: (request: HttpRequest, door: Door) => Promise<Sender>
+  /** Told of each drop that is kept, once. Neither throws nor is waited for. */
+  readonly onArrival?: ((arrival: Arrival) => void) | undefined
 }
 
 /** What has arrived, as a receipt says it. */
@@ -46,7 +48,7 @@ export interface Arrival extends Deposited {
  */
 export type Drop<Door> = (request: HttpRequest, door: Door) => Promise<HttpResponse>
 
-export function createDrop<Door>({ path, namePattern, clock, admit }: DropOptions<Door>): Drop<Door> {
+export function createDrop<Door>({ path, namePattern, clock, admit, onArrival }: DropOptions<Door>): Drop<Door> {
   const times = createDropTimes(clock)
   return async (request, door) => {
     const sender = await admit(request, door)
@@ -66,7 +68,9 @@ export function createDrop<Door>({ path, namePattern, clock, admit }: DropOption
     const body = atMost(request.body, sender.limit)
     try {
       const stored = await deposits.put(name, body, { type, keyed: keyed !== undefined, signal: request.signal })
-      return taken(request, { ...stored, sender: sender.name, type }, clock)
+      const arrival = { ...stored, sender: sender.name, type }
+      onArrival?.(arrival)
+      return taken(request, arrival, clock)
     } catch (error) {
       // The store has judged it: nobody has looked before.
       if (keyed !== undefined && isFailure(error, 'precondition')) return repeated(request, deposits.keyOf(name))
