@@ -1,13 +1,18 @@
 /** What the upload page looks like. */
 export const pageStyle = `
-:root { color-scheme: light dark; font: 1.05rem/1.5 system-ui, sans-serif }
+:root { color-scheme: light dark; font: 1.05rem/1.5 system-ui, sans-serif; accent-color: #0b5cad }
 body { max-width: 34rem; margin: 0 auto; padding: 1.5rem 1rem }
-h1 { font-size: 1.3rem }
-label { display: block; margin: 1rem 0 }
-input, button { display: block; box-sizing: border-box; width: 100%; min-height: 3rem; margin-top: .3rem; padding: .6rem; font: inherit }
+h1 { font-size: 1.4rem }
+label { display: block; margin: 1.2rem 0; font-weight: 500 }
+input, button { display: block; box-sizing: border-box; width: 100%; min-height: 3rem; margin-top: .4rem; padding: .7rem; border: 1px solid #8888; border-radius: .5rem; font: inherit }
+input[type=file] { padding: 1.4rem .7rem; border-style: dashed }
+button { border: 0; background: #0b5cad; color: #fff; font-weight: 600; cursor: pointer }
+button:disabled { opacity: .5; cursor: default }
+:focus-visible { outline: 3px solid #0b5cad88; outline-offset: 2px }
 ul { padding: 0; list-style: none }
-li { margin: .6rem 0; overflow-wrap: anywhere }
-progress { width: 100% }
+li { margin: .8rem 0; overflow-wrap: anywhere }
+progress { display: block; width: 100% }
+output { font-size: .9rem; opacity: .8 }
 `
 
 /**
