@@ -3,6 +3,7 @@ import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, wri
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { defaultRuntime } from '../../src/privsep/broker/runtime-directory.js'
 import type { Finished } from '../harness.js'
 import { eventually, run } from '../harness.js'
 import { canStartAsOthers } from '../other-users.js'
@@ -63,6 +64,7 @@ describe.skipIf(!canStartAsOthers())('a start of a server for Unix users (for ro
       const { code, stderr } = await serve(join(folder, 'data'), '--state', join(folder, 'state'))
       expect([code === 0, stderr]).toEqual([false, expect.stringMatching(new RegExp(`The (?:${key}) ${path} belongs to the user with the id 12345, .*: chown -R \\d+:\\d+ ${path}`))]) // prettier-ignore
       rmSync(path, { recursive: true })
+      expect(existsSync(defaultRuntime(join(folder, 'state'))), 'the runtime directory').toBe(false)
     }
   })
 

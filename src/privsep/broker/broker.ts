@@ -67,6 +67,7 @@ export async function openBroker(options: BrokerOptions): Promise<Broker> {
     try {
       await prepare?.(users)
     } catch (error) {
+      removeRuntimeDirectory(runtime.places)
       runtime.release()
       throw error
     }
