@@ -33,6 +33,7 @@ const none: Expected['abilities'] = {
   conditionalComplete: false,
   conditionalRemove: false,
   etagIsMd5: true,
+  checksums: false,
 }
 const every: Expected['abilities'] = {
   conditionalPut: true,
@@ -40,6 +41,7 @@ const every: Expected['abilities'] = {
   conditionalComplete: true,
   conditionalRemove: true,
   etagIsMd5: true,
+  checksums: true,
 }
 const otherEtag = '0123456789abcdef0123456789abcdef'
 const md5 = (bytes: Uint8Array): string => createHash('md5').update(bytes).digest('hex')

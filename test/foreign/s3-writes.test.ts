@@ -108,7 +108,7 @@ describeForeign('writes to a bucket', cephNeeds, () => {
       expect(await failureOf(write(inChunks(large), { signal: late.signal, beforeCommit }))).toBe('incomplete')
       for (const verb of ['Begin', 'PutPart', 'Complete', 'List']) {
         relay.decide = (request) => (request.verb === verb ? 'deny' : 'pass')
-        expect([verb, await failureOf(write(inChunks(large)))]).toEqual([verb, 'denied'])
+        expect([verb, await failureOf(write(inChunks(large)))]).toEqual([verb, 'unavailable'])
         relay.decide = () => 'pass'
       }
       expect(await keys()).toEqual(before)
@@ -126,7 +126,7 @@ describeForeign('writes to a bucket', cephNeeds, () => {
         yield Buffer.alloc(mebibyte)
       }
     }
-    expect(await failureOf(store.write(p('/f'), endless()))).toBe('denied')
+    expect(await failureOf(store.write(p('/f'), endless()))).toBe('unavailable')
     expect(given).toBeLessThan(100)
   })
 
@@ -294,7 +294,7 @@ describeForeign('writes to a bucket', cephNeeds, () => {
   it('loses nothing where the source of a move cannot go', async () => {
     await put(store, '/from', 'content')
     relay.decide = ({ method }) => (method === 'DELETE' ? 'deny' : 'pass')
-    expect(await failureOf(store.move(p('/from'), p('/to'), { overwrite: false }))).toBe('denied')
+    expect(await failureOf(store.move(p('/from'), p('/to'), { overwrite: false }))).toBe('unavailable')
     expect(await textOf(store, '/from')).toBe('content')
   })
 
@@ -307,7 +307,7 @@ describeForeign('writes to a bucket', cephNeeds, () => {
     const before = await keys()
     for (const verb of ['Begin', 'CopyPart', 'Complete']) {
       relay.decide = (request) => (request.verb === verb ? 'deny' : 'pass')
-      expect([verb, await failureOf(store.parts.become(room, p('/f'), stored))]).toEqual([verb, 'denied'])
+      expect([verb, await failureOf(store.parts.become(room, p('/f'), stored))]).toEqual([verb, 'unavailable'])
       expect(await keys()).toEqual(before)
       expect(await uploads()).toEqual([])
     }
