@@ -1,6 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type { Logger } from 'pino'
-import type { Authenticator } from './auth/authenticator.js'
 import { permitOf } from './auth/grant.js'
 import { guard } from './auth/guard.js'
 import { belowHome } from './auth/home-view.js'
@@ -8,84 +6,27 @@ import type { HomeSet } from './auth/home-view.js'
 import type { Identity } from './auth/identity.js'
 import { principalOf } from './auth/identity.js'
 import type { Links, OpenedLink } from './auth/links.js'
-import type { Signatures } from './auth/sigv4/verified.js'
 import { withinQuota } from './auth/quota-store.js'
 import { makeHome } from './auth/make-home.js'
 import type { Permit } from './auth/permit.js'
-import type { StoreSource } from './auth/source.js'
-import type { UploadLimits } from './auth/upload-limits.js'
-import type { LockHolder, Locks } from './catalog/locks.js'
-import type { Properties } from './catalog/properties.js'
-import type { Uploads } from './catalog/uploads.js'
-import type { Usage } from './catalog/usage.js'
+import type { LockHolder } from './catalog/locks.js'
 import { Failure, isFailure } from './core/failure.js'
 import type { Header, HttpRequest, HttpResponse } from './core/http.js'
 import { isOwnPath, isWithin, parseTarget, rootPath, withoutBase } from './core/path.js'
 import type { ParsedTarget, StorePath } from './core/path.js'
 import { AccessLog } from './gateway/access-log.js'
-import type { FinishedExchange, RequestLines, RequestNotes } from './gateway/access-log.js'
-import type { Drops, OneDrop } from './gateway/drops.js'
+import type { FinishedExchange, RequestNotes } from './gateway/access-log.js'
+import type { OneDrop } from './gateway/drops.js'
 import { corsHeaders, isForged, preflight } from './gateway/cross-origin.js'
-import type { CrossOriginRules } from './gateway/cross-origin.js'
-import type { HostList } from './gateway/host-list.js'
-import type { OriginLock } from './gateway/origin-lock.js'
-import type { RequestLimits } from './gateway/request-limits.js'
+import type { GatewayOptions } from './gateway/gateway-options.js'
 import { surfaceOf } from './gateway/surface.js'
-import type { SurfaceName, TreeSurface } from './gateway/surface.js'
-import type { CallerPages } from './protocol/admin/caller-pages.js'
+import type { SurfaceName } from './gateway/surface.js'
 import { faultAnswer, refusal } from './protocol/drop/answers.js'
-import { healthPath, readyPath, type OwnPages } from './protocol/admin/index.js'
+import { healthPath, readyPath } from './protocol/admin/index.js'
 import type { Protocol, Session } from './protocol/protocol.js'
-import type { BucketCors } from './protocol/s3/buckets/cors-answers.js'
 import { davMethods, principalsPath } from './protocol/webdav/index.js'
-import type { Store } from './store/store.js'
 
-export interface GatewayOptions {
-  readonly authenticator: Authenticator
-  /** Who signs requests to the S3 surface. */
-  readonly signatures: Signatures
-  /** Who may sign links for others; absent: nobody. */
-  readonly links?: readonly Links[]
-  /** Whole stores; the gateway guards them. */
-  readonly stores: StoreSource
-  readonly locks: Locks
-  readonly properties: Properties
-  /** Uploads in parts of a caller to a store; called for each request. */
-  readonly uploadsTo: (store: Store, identity: Identity) => Uploads
-  /** What callers with a quota have used of it. */
-  readonly usageOf: (identity: Identity) => Usage
-  /** How large a file may be uploaded, and where; any size without it. */
-  readonly uploadLimits?: UploadLimits | undefined
-  readonly surfaces: Readonly<Record<TreeSurface, Protocol>>
-  /** What takes drops, and where; absent: there are none. */
-  readonly drops?: Drops | undefined
-  readonly ownPages: OwnPages
-  /** Those below `/-/` for which a caller logs in as for files; absent: there are none. */
-  readonly callerPages?: CallerPages | undefined
-  /** What each listener speaks, by its name; everything where it is not listed. */
-  readonly spoken: ReadonlyMap<string, readonly SurfaceName[]>
-  /** Hosts, and all below them, that speak S3 whatever else their listener speaks. */
-  readonly s3Hosts: readonly string[]
-  readonly basePath: string
-  /** Lower case. */
-  readonly publicOrigins: readonly string[]
-  readonly crossOrigin: CrossOriginRules
-  /** Which pages of other origins the buckets of S3 let in, beside those. */
-  readonly bucketCors?: BucketCors | undefined
-  /** Which hosts may be asked for; absent: any. */
-  readonly hosts?: HostList
-  /** Whom every request must have come through; absent: anybody may ask. */
-  readonly originLock?: OriginLock
-  /** Answer 403, not 401, to callers that are not known. */
-  readonly uniform403: boolean
-  readonly log: Logger
-  /** How much everybody may ask for; as much as they like without it. */
-  readonly limits?: RequestLimits | undefined
-  /** Where the lines of requests go; the log without it. */
-  readonly lines?: RequestLines | undefined
-  /** Log a line per request. */
-  readonly logRequests: boolean
-}
+export type { GatewayOptions } from './gateway/gateway-options.js'
 
 export interface Gateway {
   /** Answers a request. Never rejects: this is where every failure becomes an answer. */
