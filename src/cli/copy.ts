@@ -6,6 +6,7 @@ import { replicate } from '../store/replicate.js'
 import type { Replicated, Step } from '../store/replicate.js'
 import { counted, duration, shownBytes } from './copy/amounts.js'
 import { drawProgress } from './copy/progress.js'
+import { stopAtSignals } from './stop-at-signals.js'
 import { print } from './terminal.js'
 
 interface CopyOptions {
@@ -155,19 +156,4 @@ function jsonOf(result: Replicated, dryRun: boolean, seconds: number): object {
   const { failures, ...counts } = result
   const shown = failures.map(({ path, failure: { kind, message } }) => ({ path, kind, message }))
   return { ...counts, dryRun, seconds, failures: shown }
-}
-
-/** Aborts at the first SIGINT, SIGTERM or SIGHUP; the second one ends the process at once. */
-function stopAtSignals(): { readonly signal: AbortSignal; end(): void } {
-  const stop = new AbortController()
-  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  const end = (): void => {
-    for (const name of names) process.off(name, take)
-  }
-  const take = (): void => {
-    end()
-    stop.abort()
-  }
-  for (const name of names) process.on(name, take)
-  return { signal: stop.signal, end }
 }

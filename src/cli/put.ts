@@ -12,6 +12,7 @@ import { Door } from './put/door.js'
 import { putFile, type Putting } from './put/put-file.js'
 import { putStream } from './put/put-stdin.js'
 import { sourceFiles } from './put/sources.js'
+import { stopAtSignals } from './stop-at-signals.js'
 import { print } from './terminal.js'
 
 interface PutOptions extends CredentialOptions {
@@ -196,19 +197,4 @@ function countOf(name: string, text: string, least: number, most: number): numbe
   const count = /^\d{1,4}$/.test(text) ? Number(text) : -1
   if (count >= least && count <= most) return count
   throw new Failure('invalid', `${name}: must be a number from ${least} to ${most}`)
-}
-
-/** Aborts at the first SIGINT, SIGTERM or SIGHUP; the second one ends the process at once. */
-function stopAtSignals(): { readonly signal: AbortSignal; end(): void } {
-  const stop = new AbortController()
-  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
-  const end = (): void => {
-    for (const name of names) process.off(name, take)
-  }
-  const take = (): void => {
-    end()
-    stop.abort()
-  }
-  for (const name of names) process.on(name, take)
-  return { signal: stop.signal, end }
 }
