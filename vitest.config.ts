@@ -10,7 +10,8 @@ export default defineConfig({
           setupFiles: ['test/fuzz-setup.ts'],
           include: ['src/**/*.test.ts', 'test/*.test.ts', 'test/contract/**/*.test.ts'],
           testTimeout: 20_000,
-          maxWorkers: 2,
+          // Properties that run for a set time wait for no core: scripts/fuzz.mjs.
+          maxWorkers: process.env['FUZZ_SECONDS'] === undefined ? 2 : 4,
         },
       },
       {
